@@ -133,11 +133,7 @@ func fetch[T any](
 	if err != nil {
 		return nil, nil, err
 	}
-	payload, err := decode[T](ans)
-	if err != nil {
-		return nil, nil, missing(op, ans, "the answer cannot be decoded")
-	}
-	return payload, ans, nil
+	return decode[T](ans.body), ans, nil
 }
 
 // exchange is send for the services: their errors are of type error, and a request that could not be built never leaves.
