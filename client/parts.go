@@ -58,6 +58,9 @@ func (OtherPart) partView()     {}
 // ViewPart gives the typed view of a part. A tool call comes as "dynamic-tool", or as "tool-" and the tool's name.
 func ViewPart(part Part) PartView {
 	static, isStatic := strings.CutPrefix(part.Type, "tool-")
+	if !isStatic {
+		static = ""
+	}
 	switch {
 	case part.Type == PartText && part.Text != nil:
 		return TextPart{Text: *part.Text, State: deref(part.State)}

@@ -164,6 +164,9 @@ func (c *chain) send(ctx context.Context, op operation, req *http.Request, secre
 func (c *chain) attempt(
 	ctx context.Context, req *http.Request, skew time.Duration, scrub *scrubber,
 ) (*answer, *Error) {
+	if err := ctx.Err(); err != nil {
+		return nil, &Error{cause: err, detail: err.Error(), unsent: true}
+	}
 	attemptCtx, cancel := ctx, context.CancelFunc(func() {})
 	if c.conf.timeout > 0 {
 		attemptCtx, cancel = context.WithTimeoutCause(ctx, c.conf.timeout, errAttemptTimeout)
