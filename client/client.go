@@ -110,8 +110,8 @@ func (c *Client) String() string {
 	return fmt.Sprintf("client of %s for %s", c.BaseURL(), user)
 }
 
-// GoString is String for the %#v verb.
-func (c *Client) GoString() string { return fmt.Sprintf("&client.Client{%q}", c.String()) }
+// Format writes String for every verb.
+func (c *Client) Format(f fmt.State, verb rune) { writeFormatted(f, verb, "client.Client", c.String()) }
 
 // LogValue is String for package slog.
 func (c *Client) LogValue() slog.Value { return slog.StringValue(c.String()) }

@@ -90,6 +90,9 @@ func (c *chain) send(ctx context.Context, op operation, req *http.Request, secre
 	fail := func(e *Error) *Error {
 		e.Operation, e.scrub = op.id, scrub
 		e.Messages = scrub.texts(e.Messages)
+		if e.cause != nil {
+			e.cause = hidden{e.cause, scrub}
+		}
 		return e
 	}
 	if c.conf.credentials == nil {
