@@ -617,7 +617,7 @@ func checkFailure(t *testing.T, err, kind, also error, attempts int, perhaps boo
 		t.Fatalf("got %v, not a *client.Error", err)
 	}
 	for _, k := range kinds {
-		if errors.Is(err, k) != (k == kind) {
+		if errors.Is(err, k) != errors.Is(k, kind) {
 			t.Errorf("%q: is %v: %t", err, k, errors.Is(err, k))
 		}
 	}

@@ -66,9 +66,8 @@ func TestEffects(t *testing.T) {
 
 func TestBackoffGrowsToItsCapAndNeverBeyond(t *testing.T) {
 	policy := RetryPolicy{MinDelay: 100 * time.Millisecond, MaxDelay: time.Second}
-	full := []time.Duration{100, 200, 400, 800, 1000, 1000}
-	for i, want := range full {
-		want *= time.Millisecond
+	for i, milliseconds := range []int{100, 200, 400, 800, 1000, 1000} {
+		want := time.Duration(milliseconds) * time.Millisecond
 		least, most := want, time.Duration(0)
 		for range 200 {
 			got := policy.backoff(i + 1)

@@ -243,7 +243,7 @@ func TestRetryPolicy(t *testing.T) {
 		c := newClient(t, newWire(jsonAnswer(429, "{}", "Retry-After: 600")))
 		err := readIt(t.Context(), c)
 		failure, ok := errors.AsType[*client.Error](err)
-		if !ok || failure.RetryAfter != 10*time.Minute || failure.StatusCode != 429 {
+		if !ok || failure.RetryAfter != 10*time.Minute || failure.StatusCode != http.StatusTooManyRequests {
 			t.Errorf("got %+v", failure)
 		}
 	})

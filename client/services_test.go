@@ -321,7 +321,7 @@ func TestRawAnswerIsReachable(t *testing.T) {
 	if _, err := c.Tasks.Read(client.CaptureResponse(t.Context(), &response), 1); err != nil {
 		t.Fatal(err)
 	}
-	if string(response.Body) != body || response.StatusCode != 200 || response.Header.Get("Content-Type") != "application/json" {
+	if string(response.Body) != body || response.StatusCode != http.StatusOK || response.Header.Get("Content-Type") != "application/json" {
 		t.Errorf("captured %+v", response)
 	}
 	_, err := c.Tasks.Read(client.CaptureResponse(t.Context(), &response), 1)

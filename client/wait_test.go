@@ -158,13 +158,13 @@ func TestWait(t *testing.T) {
 				if !ok || got != nil || !errors.Is(err, row.kind) || !strings.Contains(err.Error(), row.says) {
 					t.Fatalf("got %v, %v", got, err)
 				}
-				if failure.DeploymentID != testDeployment || (failure.Last == nil) != (row.last == "" && row.kind != client.ErrGone) {
+				if failure.DeploymentID != testDeployment || (failure.Last == nil) != (row.last == "" && !errors.Is(row.kind, client.ErrGone)) {
 					t.Errorf("got %+v", failure)
 				}
 				if failure.Last != nil && failure.Last.Status != row.last {
 					t.Errorf("last seen %s", failure.Last.Status)
 				}
-				if row.kind == client.ErrGone && !errors.Is(err, client.ErrRejected) {
+				if errors.Is(row.kind, client.ErrGone) && !errors.Is(err, client.ErrRejected) {
 					t.Error("the refusal is lost")
 				}
 			})
@@ -214,9 +214,9 @@ func TestWatchGivesEachNewState(t *testing.T) {
 			t.Errorf("saw %q", seen)
 		}
 		// An iterator can be used again, and be left early.
-		for deployment := range watch {
-			if deployment.Status != "Completed" {
-				t.Errorf("saw %s", deployment.Status)
+		for deployment, err := range watch {
+			if err != nil || deployment.Status != "Completed" {
+				t.Errorf("saw %+v, %v", deployment, err)
 			}
 			break
 		}
@@ -352,7 +352,10 @@ func TestFollow(t *testing.T) {
 			service := &run{
 				statuses: []span{{0, "Running"}}, said: []span{{0, conversation(message("", text("one"), text("two")))}},
 			}
-			for range newClient(t, service).Deployments.Follow(t.Context(), testDeployment) {
+			for part, err := range newClient(t, service).Deployments.Follow(t.Context(), testDeployment) {
+				if err != nil || part.Index != 0 {
+					t.Errorf("got %+v, %v", part, err)
+				}
 				break
 			}
 		})
