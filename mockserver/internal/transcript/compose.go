@@ -212,9 +212,12 @@ func (p *play) call(name string) *toolCall {
 }
 
 func (c *toolCall) says(state string, milliseconds int, input, output object, tokens int) {
-	part := gen.ConversationPart{Type: "dynamic-tool", ToolName: &c.name, ToolCallID: &c.id, State: &state, Input: input}
+	part := gen.ConversationPart{Type: "dynamic-tool", ToolName: &c.name, ToolCallID: &c.id, State: &state}
+	if input != nil {
+		part.Input = new(any(input))
+	}
 	if output != nil {
-		part.Output = output
+		part.Output = new(any(output))
 	}
 	c.play.cue(milliseconds, part, c.begun, tokens)
 	c.input, c.begun = input, true
