@@ -189,7 +189,7 @@ func TestSubAgent(t *testing.T) {
 			switch *cue.Part.State {
 			case "input-available":
 				asked = cue.At
-				if got := cue.Part.Input.(map[string]any)["prompt"]; got != SubAgentPrompt(prompts) {
+				if got := (*cue.Part.Input).(map[string]any)["prompt"]; got != SubAgentPrompt(prompts) {
 					t.Errorf("asks %q, want %q", got, SubAgentPrompt(prompts))
 				}
 			case "output-available":
