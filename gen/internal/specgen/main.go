@@ -1,6 +1,6 @@
-// Command specgen writes what package stub embeds of the contract beside the stubs: a copy of openapi.yaml, because
-// go:embed reaches no file above its package, and the line of every node in it, because the copy that the stub
-// generator embeds is JSON and knows no lines.
+// Command specgen writes what package stub embeds of the contract beside the stubs: a copy of openapi.yaml, because a
+// package can embed no file above it, and the line of every node in it, because the copy that the stub generator embeds
+// is JSON and knows no lines.
 //
 //	go run ./gen/internal/specgen openapi.yaml gen/stub
 //
