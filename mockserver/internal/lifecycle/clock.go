@@ -63,3 +63,9 @@ func (c Clock) Advance(base time.Time, d time.Duration) Clock {
 func (c Clock) At(base, t time.Time) Clock {
 	return c.Advance(base, t.Sub(c.Now(base)))
 }
+
+// Resumed shows what the clock showed when it was last changed, and goes on from there.
+func (c Clock) Resumed(base time.Time) Clock {
+	c.base = base
+	return c
+}
