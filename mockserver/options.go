@@ -171,7 +171,7 @@ func checkSpeed(speed float64) error {
 }
 
 // WithSeed makes everything repeatable: the same calls in the same order get the same identifiers, times and transcripts,
-// byte for byte, whatever other worlds do. For that, the time of a world begins at the start of 2026 and goes on by one
+// byte for byte, whatever other worlds do. For that, the time of a world begins at the start of 2026 and goes on by half a
 // second at each exchange (see [WithSpeed]), however long the exchanges take. Signatures are still judged by the base
 // clock. Default: no seed, and identifiers that differ each time.
 func WithSeed(seed string) Option {

@@ -103,7 +103,7 @@ func (w *World) caller(userID int) store.Account {
 func (w *World) Freeze() { w.setSpeed(0) }
 
 // SetSpeed lets speed seconds pass in this world for each second of the base clock, from now on; 0 freezes it. In a world
-// of a seeded server it is the seconds for each exchange.
+// of a seeded server it multiplies the half second of each exchange.
 func (w *World) SetSpeed(speed float64) error {
 	if err := checkSpeed(speed); err != nil {
 		return err

@@ -84,7 +84,7 @@ then userId, token, organizationId and pid. Everything else goes to stderr.`,
 	flags.StringVar(&authFailures, "auth-failures", string(mockserver.AuthFailuresDocumented), "how bad credentials are answered: documented (401), observed (200 with success false)")
 	flags.StringVar(&contract, "contract", string(mockserver.ContractStrict), "requests that break the contract are: strict (refused), observe (served as well as can be), off (not looked at)")
 	flags.Float64Var(&speed, "speed", 1, "how many seconds pass in the mock for each real one; 0 stands still")
-	flags.StringVar(&seed, "seed", "", "give the same identifiers, times and transcripts to the same calls; time then goes by exchanges, a second each")
+	flags.StringVar(&seed, "seed", "", "give the same identifiers, times and transcripts to the same calls; time then goes by exchanges, half a second each")
 	flags.IntVar(&capacity, "capacity", 0, "how many deployments work at once, while further ones wait InQueue; 0 is no limit")
 	flags.IntVar(&account.UserID, "user-id", mockserver.DefaultUserID, "the account's user id")
 	flags.StringVar(&account.Token, "token", mockserver.DefaultToken, "the account's API token")
