@@ -606,12 +606,12 @@ type ConversationPart struct {
 	// Input What the tool was given; for the file tools an object with `filePath` and `content`.
 	//
 	// Example: {"content":"from AlgorithmImports import *","filePath":"main.py"}
-	Input interface{} `json:"input,omitempty"`
+	Input *any `json:"input,omitempty"`
 
 	// Output What the tool answered; for tools with structured results an object whose `structuredContent` holds `success`, `errors` and `warnings`.
 	//
 	// Example: {"structuredContent":{"errors":[],"success":true,"warnings":[]}}
-	Output interface{} `json:"output,omitempty"`
+	Output *any `json:"output,omitempty"`
 
 	// State How far the part has got. An open string.
 	//
@@ -1233,14 +1233,18 @@ func (a ConversationPart) MarshalJSON() ([]byte, error) {
 		}
 	}
 
-	object["input"], err = json.Marshal(a.Input)
-	if err != nil {
-		return nil, fmt.Errorf("error marshaling 'input': %w", err)
+	if a.Input != nil {
+		object["input"], err = json.Marshal(a.Input)
+		if err != nil {
+			return nil, fmt.Errorf("error marshaling 'input': %w", err)
+		}
 	}
 
-	object["output"], err = json.Marshal(a.Output)
-	if err != nil {
-		return nil, fmt.Errorf("error marshaling 'output': %w", err)
+	if a.Output != nil {
+		object["output"], err = json.Marshal(a.Output)
+		if err != nil {
+			return nil, fmt.Errorf("error marshaling 'output': %w", err)
+		}
 	}
 
 	if a.State != nil {

@@ -1,0 +1,128 @@
+package mockserver
+
+// choices are what the mock decided where nobody states what the real service does. Each stands in the ledger for as long
+// as its question is open.
+func choices() []Choice {
+	return []Choice{
+		{
+			ID:        "agent-47",
+			Behaviour: "Agent 47 exists in every world, belongs to QuantConnect, may be read and given tasks by every organization, may not be changed, and is not listed.",
+			Question:  "Is agent 47 a predefined agent, and do predefined agents appear in an organization's list?",
+		},
+		{
+			ID:        "agent-defaults",
+			Behaviour: "An agent created without them has the model claude-opus-4-7, reasoning effort high, 100 turns and tool choice auto.",
+			Question:  "What does the API fill in for members that are left out?",
+		},
+		{
+			ID:        "agent-deleted",
+			Behaviour: "Deleting an agent keeps its tasks readable; deploying one of them is refused.",
+			Question:  "What becomes of the tasks of a deleted agent?",
+		},
+		{
+			ID:        "agent-summaries-ignored",
+			Behaviour: "author, organization and node of a request are accepted and ignored.",
+			Question:  "Does the service take any of them from a request?",
+		},
+		{
+			ID:        "auth-both-limits",
+			Behaviour: "A signature is accepted up to and including 7,200 seconds of age and 300 seconds ahead of the server's clock.",
+			Question:  "How far ahead may a timestamp be, and is the age limit inclusive?",
+		},
+		{
+			ID:        "auth-texts",
+			Behaviour: "Refused credentials begin with the texts seen on live servers and go on with advice of the mock's own.",
+			Question:  "Which text belongs to which mistake, and does a missing header give its own?",
+		},
+		{
+			ID:        "callable-unknown",
+			Behaviour: "callableId is refused as unknown, because no deployment of the default story calls a sub-agent.",
+			Question:  "How does a client learn callable identifiers?",
+		},
+		{
+			ID:        "date-format",
+			Behaviour: "Times are RFC 3339 in UTC, under the name created.",
+			Question:  "Which timestamps come, under which names and in which format?",
+		},
+		{
+			ID:        "delete-running",
+			Behaviour: "A deployment may be deleted in every state, running ones included.",
+			Question:  "May a running deployment be deleted?",
+		},
+		{
+			ID:        "deployment-both-ids",
+			Behaviour: "createDeployment answers with deployment.deploymentId as well as debug.id.",
+			Question:  "Does debug still come?",
+		},
+		{
+			ID:        "key-masked",
+			Behaviour: "A provider's key is forgotten on arrival and comes back as eight asterisks.",
+			Question:  "Does an agent come back with its token, masked or not at all?",
+		},
+		{
+			ID:        "list-keys",
+			Behaviour: "Lists answer under agents, tasks and deployments, oldest first, whole objects, unpaged.",
+			Question:  "Under which names do tasks and deployments come, in which order, and is there paging?",
+		},
+		{
+			ID:        "names-on-create",
+			Behaviour: "A name is trimmed and its white space collapsed on create; an update keeps it as sent.",
+			Question:  "How are task names normalized, and must they be unique?",
+		},
+		{
+			ID:        "not-found-text",
+			Behaviour: "An unknown identifier, one of another organization, and an organization that is not the caller's are refused alike, with status 200 and success false.",
+			Question:  "What does the service say to each of the three?",
+		},
+		{
+			ID:        "one-envelope",
+			Behaviour: "Every refusal wears the envelope: 404 for an unknown path, 405 with Allow for a wrong method, 413 for a body over 1 MiB, 500 for the mock's own bug, 503 while it stops.",
+			Question:  "What do the real service's router and limits answer?",
+		},
+		{
+			ID:        "partial-update",
+			Behaviour: "An update changes the members that are sent and leaves the others.",
+			Question:  "Are members that are left out kept?",
+		},
+		{
+			ID:        "pace",
+			Behaviour: "A deployment is InQueue for about a second and Running for about two, then Completed. Real ones take minutes to hours.",
+			Question:  "Which statuses does a real deployment pass through, spelt how?",
+		},
+		{
+			ID:        "project-numbers",
+			Behaviour: "project-for-task keeps one project for all deployments of a task; project-each-task-deployment makes one each time.",
+			Question:  "Under which member does the project come?",
+		},
+		{
+			ID:        "prompt-after-end",
+			Behaviour: "A prompt to an ended deployment sets it Running at once; one to a running deployment is taken up when the current work completes; one to a deployment that fails is never taken up.",
+			Question:  "What does a prompt do in each state, and what does it answer?",
+		},
+		{
+			ID:        "requests-closed",
+			Behaviour: "Under the strict contract a member that the contract does not know is refused; nulls too.",
+			Question:  "Are unknown members ignored or refused, and may optional ones be null?",
+		},
+		{
+			ID:        "stop-after-end",
+			Behaviour: "Stopping an ended deployment succeeds and changes nothing.",
+			Question:  "What does stopping an ended deployment answer?",
+		},
+		{
+			ID:        "task-deleted",
+			Behaviour: "Deleting a task deletes its deployments, running ones included.",
+			Question:  "What becomes of the deployments of a deleted task?",
+		},
+		{
+			ID:        "task-in-update",
+			Behaviour: "updateTask answers with the renamed task beside the documented envelope, because QuantConnect's scripts look for it.",
+			Question:  "Does the task come back from an update?",
+		},
+		{
+			ID:        "transcript-shape",
+			Behaviour: "Messages have an id and a role, and parts follow the Vercel AI SDK; tool calls pass through its states.",
+			Question:  "Is that the shape, and which members and part types occur?",
+		},
+	}
+}

@@ -1,0 +1,161 @@
+// Package mockserver is QuantConnect's /agents API in memory, as an [http.Handler]: stateful, instant to start, and
+// strict about what it is sent. Programs in any language can be developed and tested against it without credentials,
+// waiting or cost.
+//
+//	server, err := mockserver.New()
+//	if err != nil { … }
+//	defer server.Close()
+//	http.ListenAndServe("127.0.0.1:5612", server)
+//
+// The API is served under /api/v2, its contract at /openapi.yaml, and what concerns the mock itself under /_mock/. Go
+// programs can do without a port: [Server.Transport] answers in memory.
+//
+// Most of what the real service answers is not documented. What is known is marked in the contract; each behaviour that
+// the mock had to choose is listed by [Fidelity], with the question it leaves open.
+//
+// The package does not sign requests and does not import the client: a signature that is checked by the code that made
+// it proves nothing.
+package mockserver
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Server is a mock QuantConnect. It is safe for concurrent use and holds no goroutine, timer or file.
+type Server struct {
+	config
+	contractTable *contractTable
+	handler       http.Handler
+	closed        atomic.Bool
+
+	mu     sync.RWMutex
+	worlds map[int]*World // by user id
+
+	journal *journal // of exchanges without a world
+}
+
+// New makes a server. Without options it has the one account of [DefaultAccount].
+func New(opts ...Option) (*Server, error) {
+	s := &Server{
+		config: config{
+			auth:         AuthStrict,
+			authFailures: AuthFailuresDocumented,
+			contract:     ContractStrict,
+			clock:        systemClock,
+			speed:        1,
+			seed:         rand.Text(),
+			maxBody:      1 << 20,
+			maxWorlds:    10_000,
+			journalBytes: 16 << 20,
+			logger:       slog.New(slog.DiscardHandler),
+		},
+		worlds: map[int]*World{},
+	}
+	for _, opt := range opts {
+		if err := opt(&s.config); err != nil {
+			return nil, fmt.Errorf("make mock server: %w", err)
+		}
+	}
+	if len(s.accounts) == 0 {
+		s.accounts = []Account{DefaultAccount()}
+	}
+	var err error
+	if s.contractTable, err = loadContract(); err != nil {
+		return nil, fmt.Errorf("make mock server: %w", err)
+	}
+	s.journal = &journal{limit: s.journalBytes}
+	for _, account := range s.accounts {
+		s.worlds[account.UserID] = s.newWorld(account)
+	}
+	s.handler = s.pipeline()
+	return s, nil
+}
+
+// World is the world of a user, or nil when there is none.
+func (s *Server) World(userID int) *World {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.worlds[userID]
+}
+
+// Default is the world of the server's first account.
+func (s *Server) Default() *World { return s.World(s.accounts[0].UserID) }
+
+// NewWorld makes a world for an account. Its user id must not be taken.
+func (s *Server) NewWorld(account Account) (*World, error) {
+	if err := account.check(); err != nil {
+		return nil, fmt.Errorf("make world: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.worlds[account.UserID] != nil {
+		return nil, fmt.Errorf("make world: user id %d is taken; use another", account.UserID)
+	}
+	if len(s.worlds) >= s.maxWorlds {
+		return nil, fmt.Errorf("make world: there are %d already, which is the limit; delete some, or allow more", len(s.worlds))
+	}
+	account.Organizations = slices.Clone(account.Organizations)
+	w := s.newWorld(account)
+	s.worlds[account.UserID] = w
+	return w, nil
+}
+
+// DeleteWorld forgets a world and all its accounts. The default world stays.
+func (s *Server) DeleteWorld(w *World) error {
+	if w == s.Default() {
+		return errors.New("delete world: the default world stays; reset it instead")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	maps.DeleteFunc(s.worlds, func(_ int, other *World) bool { return other == w })
+	return nil
+}
+
+// Worlds are all worlds, in the order of their first accounts' user ids.
+func (s *Server) Worlds() []*World {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var worlds []*World
+	for _, userID := range slices.Sorted(maps.Keys(s.worlds)) {
+		if w := s.worlds[userID]; !slices.Contains(worlds, w) {
+			worlds = append(worlds, w)
+		}
+	}
+	return worlds
+}
+
+// worldOnSight is the world of a user, made if need be; nil when there are too many.
+func (s *Server) worldOnSight(userID int) *World {
+	if w := s.World(userID); w != nil {
+		return w
+	}
+	w, err := s.NewWorld(Account{UserID: userID})
+	if err != nil {
+		// Somebody else made it in between, or there are too many.
+		return s.World(userID)
+	}
+	return w
+}
+
+// Journal is the exchanges that no world could be told for, oldest first.
+func (s *Server) Journal() []Entry { return s.journal.all() }
+
+// ServeHTTP answers one request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+
+// Close makes the server answer 503 from now on.
+func (s *Server) Close() error {
+	s.closed.Store(true)
+	return nil
+}
+
+func (s *Server) now() time.Time { return s.config.clock() }

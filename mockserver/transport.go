@@ -1,0 +1,68 @@
+package mockserver
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+)
+
+// Transport answers requests in memory, whatever their host: no port, no goroutine. It behaves as a connection does: a
+// request whose context has ended fails, and an exchange that the server breaks off is an error.
+func (s *Server) Transport() http.RoundTripper { return transport{s} }
+
+type transport struct{ handler http.Handler }
+
+func (t transport) RoundTrip(r *http.Request) (resp *http.Response, err error) {
+	ctx := r.Context()
+	if r.Body != nil {
+		defer r.Body.Close()
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	in := r.Clone(ctx)
+	in.RequestURI = r.URL.RequestURI()
+	in.RemoteAddr = "127.0.0.1:0"
+	if in.Host == "" {
+		in.Host = r.URL.Host
+	}
+	if in.Body == nil {
+		in.Body = http.NoBody
+	}
+	recorder := httptest.NewRecorder()
+	defer func() {
+		switch v := recover(); {
+		case v == nil:
+		case v == http.ErrAbortHandler: //nolint:errorlint // net/http compares it so; it is a panic value, not a wrapped error
+			if resp, err = nil, fmt.Errorf("in-memory exchange: %w", io.EOF); recorder.Flushed {
+				// The head and a part of the body had left.
+				resp, err = recorder.Result(), nil
+				resp.Request = r
+				resp.Body = io.NopCloser(io.MultiReader(resp.Body, brokenOff{}))
+			}
+		default:
+			panic(v)
+		}
+	}()
+	t.handler.ServeHTTP(recorder, in)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if recorder.Code == 0 {
+		return nil, errors.New("in-memory exchange: the server gave no answer")
+	}
+	resp = recorder.Result()
+	resp.Request = r
+	if r.Method == http.MethodHead {
+		resp.Body = io.NopCloser(bytes.NewReader(nil))
+	}
+	return resp, nil
+}
+
+// brokenOff is the end of a body whose connection broke.
+type brokenOff struct{}
+
+func (brokenOff) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
