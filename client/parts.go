@@ -69,7 +69,7 @@ func ViewPart(part Part) PartView {
 	case part.Type == PartDynamicTool || isStatic:
 		return ToolCall{
 			ID: deref(part.ToolCallID), Name: orElse(deref(part.ToolName), static), State: deref(part.State),
-			Input: part.Input, Output: part.Output, ErrorText: deref(part.ErrorText),
+			Input: deref(part.Input), Output: deref(part.Output), ErrorText: deref(part.ErrorText),
 		}
 	}
 	return OtherPart{Part: part}
@@ -112,7 +112,9 @@ func (r ToolResult) Failed() bool { return r.Success != nil && !*r.Success }
 
 // StructuredResult gives the structured result in a part's output, if it has one. Tool calls are where to look for it,
 // but QuantConnect's own scripts look at every part.
-func StructuredResult(part Part) (result ToolResult, ok bool) { return structuredResult(part.Output) }
+func StructuredResult(part Part) (result ToolResult, ok bool) {
+	return structuredResult(deref(part.Output))
+}
 
 func structuredResult(output any) (ToolResult, bool) {
 	object, _ := output.(map[string]any)

@@ -114,7 +114,7 @@ func TestStructuredResult(t *testing.T) {
 			t.Fatal(err)
 		}
 		if row.ok {
-			output, _ = part.Output.(map[string]any)
+			output, _ = (*part.Output).(map[string]any)
 			row.want.Members, _ = output["structuredContent"].(map[string]any)
 		}
 		got, ok := client.StructuredResult(part)
