@@ -19,6 +19,9 @@ const (
 	signatureLead = 300 * time.Second
 )
 
+// authAccepted is the journal's verdict on credentials that were let through.
+const authAccepted = "accepted"
+
 // How the texts of refused credentials begin, as the live service was seen to write them.
 const (
 	badHash      = "Hash doesn't match."
@@ -35,13 +38,13 @@ func (s *Server) authenticate(next http.Handler) http.Handler {
 		ex := exchangeOf(r.Context())
 		world, userID, refusal := s.judge(r.Header)
 		if refusal == nil {
-			ex.world, ex.userID, ex.auth = world, userID, "accepted"
+			ex.world, ex.userID, ex.auth = world, userID, authAccepted
 			ex.at = world.step()
 			next.ServeHTTP(w, r)
 			return
 		}
 		ex.auth = string(refusal.Class)
-		ex.violate(w, *refusal)
+		s.violate(ex, w, *refusal)
 		status := http.StatusOK
 		if s.authFailures == AuthFailuresDocumented {
 			status = http.StatusUnauthorized

@@ -42,6 +42,9 @@ type Choice struct {
 	Behaviour string
 	// Question is what remains open about the real service.
 	Question string
+	// Operations are those whose successful answers depend on the choice, and Classes the refusals that do.
+	Operations []string
+	Classes    []Class
 }
 
 // Ledger is how sure the mock is of itself.
