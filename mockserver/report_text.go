@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -77,7 +78,7 @@ func (t *text) findings(findings []Finding) {
 			where = "no operation"
 		}
 		if f.Pointer != "" {
-			where += " " + f.Pointer
+			where += " " + printable(f.Pointer)
 		}
 		t.line("\n%s  %s  %s", t.paint(color, label), t.paint(bold, string(f.Class)), where)
 		t.line("         %s", sentence(f.Text))
@@ -90,6 +91,14 @@ func (t *text) findings(findings []Finding) {
 	if len(findings) > 0 {
 		t.line("")
 	}
+}
+
+// printable keeps what a consumer sent from steering the terminal.
+func printable(text string) string {
+	if quoted := strconv.Quote(text); quoted != `"`+text+`"` {
+		return quoted
+	}
+	return text
 }
 
 // sentence writes a text that goes on after a colon as a sentence of its own.
