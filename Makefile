@@ -1,10 +1,12 @@
 # Everything a developer runs. `make mock` and `make test` need git, make and Go; `make check` needs Node and a C compiler
 # besides. Written for GNU make 4.3 and the 3.81 that macOS ships.
 
-GO      ?= go
-ARGS    ?=
-BENCH   ?= .
+GO       ?= go
+ARGS     ?=
+BENCH    ?= .
 FUZZTIME ?= 20s
+# Where acceptance/run-docs-example is.
+SHARED   ?= ../shared
 
 # Tools, pinned here; the version is part of the path, so that a bump installs anew.
 GOLANGCI_VERSION := v2.15.0
@@ -129,7 +131,7 @@ test-race: ## Run the tests with the race detector, or fail
 	@$(GO) test -race $(if $(CI),-count=1) ./...
 
 docs-example: build ## Run the Python example of QuantConnect's documentation against the mock
-	@.ci/docs-example
+	@SHARED='$(SHARED)' .ci/docs-example
 
 clean: ## Remove what was built and the tools that were installed here
 	@rm -rf bin .bin
