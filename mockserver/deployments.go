@@ -2,6 +2,8 @@ package mockserver
 
 import (
 	"context"
+	"io"
+	"net/http"
 
 	"github.com/qcagents/qcagents/gen"
 	"github.com/qcagents/qcagents/gen/stub"
@@ -75,5 +77,18 @@ func (handlers) ReadConversation(ctx context.Context, req stub.ReadConversationR
 	if err != nil {
 		return nil, err
 	}
-	return stub.ReadConversation200JSONResponse{Success: true, Errors: []string{}, Conversation: &conversation}, nil
+	if conversation == nil {
+		return noConversation{}, nil
+	}
+	return stub.ReadConversation200JSONResponse{Success: true, Errors: []string{}, Conversation: conversation}, nil
+}
+
+// noConversation is an answer whose conversation is null, as QuantConnect's scripts are prepared for. The generated
+// struct would leave the member out.
+type noConversation struct{}
+
+func (noConversation) VisitReadConversationResponse(w http.ResponseWriter) error {
+	w.Header().Set("Content-Type", "application/json")
+	_, err := io.WriteString(w, `{"conversation":null,"errors":[],"success":true}`+"\n")
+	return err
 }

@@ -10,7 +10,9 @@ import (
 type Clock struct {
 	base  time.Time // when the clock was last changed, in base time
 	at    time.Time // what it showed then
-	speed float64   // seconds per second of base time; 0 is frozen
+	speed float64   // seconds per second of base time, or per step; 0 is frozen
+	// stepped is true when the clock goes by steps and not by base time.
+	stepped bool
 }
 
 // NewClock shows base time, and from then on goes at speed.
@@ -18,10 +20,24 @@ func NewClock(base time.Time, speed float64) Clock {
 	return Clock{base: base, at: base, speed: speed}
 }
 
+// NewSteppedClock shows start, and goes on by speed seconds at each [Clock.Step], however much base time passes: what it
+// shows depends on the steps alone.
+func NewSteppedClock(start time.Time, speed float64) Clock {
+	return Clock{at: start, speed: speed, stepped: true}
+}
+
+// Step moves a stepped clock on. Other clocks stay as they are.
+func (c Clock) Step() Clock {
+	if c.stepped {
+		c.at = c.at.Add(time.Duration(c.speed * float64(time.Second)))
+	}
+	return c
+}
+
 // Now is what the clock shows at a base time. It never goes back, even if the base time does.
 func (c Clock) Now(base time.Time) time.Time {
 	passed := base.Sub(c.base)
-	if passed <= 0 || c.speed == 0 {
+	if passed <= 0 || c.speed == 0 || c.stepped {
 		return c.at
 	}
 	if c.speed == 1 {
@@ -32,7 +48,7 @@ func (c Clock) Now(base time.Time) time.Time {
 
 // WithSpeed goes on from what the clock shows at speed seconds a second. A speed of 0 freezes it.
 func (c Clock) WithSpeed(base time.Time, speed float64) Clock {
-	return Clock{base: base, at: c.Now(base), speed: speed}
+	return Clock{base: base, at: c.Now(base), speed: speed, stepped: c.stepped}
 }
 
 // Speed is how many seconds the clock shows per second of base time; 0 when frozen.
@@ -40,7 +56,7 @@ func (c Clock) Speed() float64 { return c.speed }
 
 // Advance moves the clock on by d. A negative d changes nothing: what has been seen cannot be unseen.
 func (c Clock) Advance(base time.Time, d time.Duration) Clock {
-	return Clock{base: base, at: c.Now(base).Add(max(d, 0)), speed: c.speed}
+	return Clock{base: base, at: c.Now(base).Add(max(d, 0)), speed: c.speed, stepped: c.stepped}
 }
 
 // At makes the clock show t, frozen or not, unless that is in its past.

@@ -74,6 +74,17 @@ type Step struct {
 // Plan is the statuses that a run passes through, in order.
 type Plan []Step
 
+// WorkTime is how long the plan has the run at work, as far as time alone decides; 0 when it does not.
+func (p Plan) WorkTime() time.Duration {
+	var d time.Duration
+	for i := 1; i < len(p); i++ {
+		if working(p[i-1].Status) && p[i].Trigger.kind == afterTime {
+			d += p[i].Trigger.after
+		}
+	}
+	return d
+}
+
 // Entry is a step that was entered.
 type Entry struct {
 	Status string
@@ -96,6 +107,7 @@ type Run struct {
 	since   time.Time // what the next step's trigger counts from
 	reads   int       // reads since then
 	turns   int
+	held    bool // waits for room, whatever time it is
 }
 
 // Start begins a plan. A plan that is empty, or whose first step is not immediate, is in queue until its first step.
@@ -110,9 +122,33 @@ func Start(plan Plan, now time.Time) Run {
 	return r.At(now)
 }
 
+// StartHeld begins a plan that has to wait for room: it is in queue until [Run.Release].
+func StartHeld(plan Plan, now time.Time) Run {
+	if len(plan) > 0 && plan[0] == (Step{Status: InQueue}) {
+		plan = plan[1:]
+	}
+	r := Start(nil, now)
+	for _, step := range plan {
+		r.pending = append(r.pending, pendingStep{Step: step})
+	}
+	r.held = true
+	return r
+}
+
+// Held reports whether the run waits for room.
+func (r Run) Held() bool { return r.held }
+
+// Release gives a run that is held the room that it waits for, at a time.
+func (r Run) Release(at time.Time) Run {
+	if r.held {
+		r.held, r.since = false, at
+	}
+	return r
+}
+
 // At is the run as time alone has brought it to now.
 func (r Run) At(now time.Time) Run {
-	for len(r.pending) > 0 {
+	for len(r.pending) > 0 && !r.held {
 		next := r.pending[0]
 		at := r.since
 		switch next.Trigger.kind {
@@ -137,7 +173,9 @@ func (r Run) At(now time.Time) Run {
 
 func (r Run) enter(step pendingStep, at time.Time) Run {
 	r.entered = append(slices.Clip(r.entered), Entry{Status: step.Status, At: at, Turn: step.turn})
-	r.pending = r.pending[1:]
+	if len(r.pending) > 0 {
+		r.pending = r.pending[1:]
+	}
 	r.since, r.reads = at, 0
 	return r
 }
@@ -153,12 +191,12 @@ func (r Run) Read(now time.Time) Run {
 
 // CountsReads reports whether a read changes the run, so that it has to be kept.
 func (r Run) CountsReads() bool {
-	return len(r.pending) > 0 && r.pending[0].Trigger.kind == afterReads
+	return len(r.pending) > 0 && !r.held && r.pending[0].Trigger.kind == afterReads
 }
 
 // Settle enters every step that is left, at now.
 func (r Run) Settle(now time.Time) Run {
-	r = r.At(now)
+	r = r.Release(now).At(now)
 	for len(r.pending) > 0 {
 		r = r.enter(r.pending[0], now)
 	}
@@ -167,7 +205,7 @@ func (r Run) Settle(now time.Time) Run {
 
 // Next is when time alone will next change the run's status; false if never.
 func (r Run) Next() (time.Time, bool) {
-	if len(r.pending) > 0 && r.pending[0].Trigger.kind == afterTime {
+	if len(r.pending) > 0 && !r.held && r.pending[0].Trigger.kind == afterTime {
 		return r.since.Add(r.pending[0].Trigger.after), true
 	}
 	return time.Time{}, false
@@ -179,24 +217,34 @@ func (r Run) Stop(now time.Time) Run {
 	if r.Ended() {
 		return r
 	}
-	r.pending, r.since, r.reads = nil, now, 0
+	r.pending, r.since, r.reads, r.held = nil, now, 0, false
 	r.entered = append(slices.Clip(r.entered), Entry{Status: Stopped, At: now, Turn: r.turn(), Commanded: true})
 	return r
 }
 
 // Prompt gives the run another turn. A run that has ended works again at once. One that is under way takes the turn up
 // when it would have completed. One that is bound to fail or to stay where it is never takes it up. The plan is that of
-// the turn's work; its first step begins it.
-func (r Run) Prompt(now time.Time, plan Plan) Run {
+// the turn's work; its first step begins it, unless it is for the queue.
+//
+// With held, a run that has ended is in queue until [Run.Release].
+func (r Run) Prompt(now time.Time, plan Plan, held bool) Run {
 	r = r.At(now)
 	turn := r.turns
 	r.turns++
+	if first := slices.IndexFunc(plan, func(s Step) bool { return working(s.Status) || Terminal(s.Status) }); first > 0 {
+		plan = slices.Clone(plan[first:])
+		plan[0].Trigger = Immediately()
+	}
 	var steps []pendingStep
 	for _, step := range plan {
 		steps = append(steps, pendingStep{Step: step, turn: turn})
 	}
 	if r.Ended() {
 		r.pending, r.since, r.reads = steps, now, 0
+		if held {
+			r = r.enter(pendingStep{Step: Step{Status: InQueue}, turn: turn}, now)
+			r.pending, r.held = steps, true
+		}
 		return r.At(now)
 	}
 	end := slices.IndexFunc(r.pending, func(s pendingStep) bool { return Terminal(s.Status) })

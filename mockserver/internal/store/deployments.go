@@ -3,36 +3,10 @@ package store
 import (
 	"iter"
 	"slices"
-	"time"
 
 	"github.com/qcagents/qcagents/gen"
 	"github.com/qcagents/qcagents/mockserver/internal/lifecycle"
-	"github.com/qcagents/qcagents/mockserver/internal/transcript"
 )
-
-// The default pace: about a second in the queue and two at work, so that a consumer that polls sees every status without
-// waiting long.
-const (
-	queueTime = 1 * time.Second
-	workTime  = 2 * time.Second
-)
-
-// firstTurn is the default plan of a deployment.
-func firstTurn() lifecycle.Plan {
-	return lifecycle.Plan{
-		{Status: lifecycle.InQueue},
-		{Status: lifecycle.Running, Trigger: lifecycle.AfterTime(queueTime)},
-		{Status: lifecycle.Completed, Trigger: lifecycle.AfterTime(workTime)},
-	}
-}
-
-// nextTurn is the default plan of a follow-up prompt.
-func nextTurn() lifecycle.Plan {
-	return lifecycle.Plan{
-		{Status: lifecycle.Running},
-		{Status: lifecycle.Completed, Trigger: lifecycle.AfterTime(workTime)},
-	}
-}
 
 // deployment is immutable; every change replaces it.
 type deployment struct {
@@ -42,7 +16,8 @@ type deployment struct {
 	projectID int
 	created   *string
 	run       lifecycle.Run
-	followUps []string
+	story     *Story // of the task's own prompt
+	followUps []turn
 }
 
 func (d *deployment) wire(run lifecycle.Run) gen.AgentDeployment {
@@ -57,6 +32,7 @@ func (d *deployment) wire(run lifecycle.Run) gen.AgentDeployment {
 }
 
 func (s *Store) deployment(by Account, id string) (*deployment, error) {
+	s.giveRoom(s.now())
 	d, ok := s.state.deployments.Get(id)
 	if !ok || !by.owns(d.task.organization) {
 		return nil, notFound("/deploymentId", "Deployment %s not found: no organization of user %d has it; list a task's deployments with /agents/deployments/list.",
@@ -110,7 +86,13 @@ func (s *Store) CreateDeployment(by Account, req gen.CreateAgentDeploymentReques
 		task:      t,
 		projectID: projectID,
 		created:   s.timestamp(),
-		run:       lifecycle.Start(firstTurn(), s.now()),
+		story:     s.story(t, t.prompt),
+	}
+	now := s.now()
+	if s.takeRoom(d, now) {
+		d.run = lifecycle.Start(d.story.Plan, now)
+	} else {
+		d.run = lifecycle.StartHeld(d.story.Plan, now)
 	}
 	s.state.deployments.Set(d.id, d)
 	s.state.deploymentsOf.Set(deployed{t.ID, d.seq, d.id})
@@ -141,9 +123,15 @@ func (s *Store) PromptDeployment(by Account, req gen.UpdateAgentDeploymentReques
 	if err != nil {
 		return gen.AgentDeployment{}, err
 	}
+	if err := s.checkMarker(req.Prompt); err != nil {
+		return gen.AgentDeployment{}, err
+	}
+	now := s.now()
+	story := s.story(d.task, req.Prompt)
+	held := d.run.At(now).Ended() && !s.takeRoom(d, now)
 	prompted := *d
-	prompted.followUps = append(slices.Clip(d.followUps), req.Prompt)
-	prompted.run = d.run.Prompt(s.now(), nextTurn())
+	prompted.followUps = append(slices.Clip(d.followUps), turn{req.Prompt, story})
+	prompted.run = d.run.Prompt(now, story.Plan, held)
 	s.state.deployments.Set(prompted.id, &prompted)
 	return prompted.wire(prompted.run), nil
 }
@@ -182,6 +170,7 @@ func (s *Store) ListDeployments(by Account, req gen.ListAgentDeploymentsRequest)
 		return nil, err
 	}
 	now := s.now()
+	s.giveRoom(now)
 	deployments := []gen.AgentDeployment{}
 	for entry := range s.deploymentsOf(t.ID) {
 		if d, ok := s.state.deployments.Get(entry.id); ok {
@@ -191,36 +180,15 @@ func (s *Store) ListDeployments(by Account, req gen.ListAgentDeploymentsRequest)
 	return deployments, nil
 }
 
-// ReadConversation gives the transcript of a deployment as far as it has got.
-func (s *Store) ReadConversation(by Account, req gen.ReadAgentConversationRequest) (gen.AgentConversation, error) {
+// ReadConversation gives the transcript of a deployment as far as it has got, or that of a sub-agent's call; nil when the
+// deployment has none.
+func (s *Store) ReadConversation(by Account, req gen.ReadAgentConversationRequest) (*gen.AgentConversation, error) {
 	s.mu.Lock()
 	d, err := s.deployment(by, req.DeploymentID)
 	now := s.now()
 	s.mu.Unlock()
 	if err != nil {
-		return gen.AgentConversation{}, err
+		return nil, err
 	}
-	if req.CallableID != nil {
-		return gen.AgentConversation{}, notFound("/callableId", "Callable %s not found: this deployment called no such sub-agent; leave callableId out to read the deployment's own conversation.",
-			quoted(*req.CallableID))
-	}
-	return transcript.Conversation(d.id, d.turns(now)), nil
-}
-
-// turns writes the deployment's story anew, which is cheaper than to keep it for every deployment that nobody reads.
-func (d *deployment) turns(now time.Time) []transcript.Turn {
-	prompts := append([]string{d.task.prompt}, d.followUps...)
-	turns := make([]transcript.Turn, len(prompts))
-	for i, prompt := range prompts {
-		work := d.run.Work(i, now)
-		turn := transcript.Turn{Prompt: prompt, Begun: work.Begun, Elapsed: work.Elapsed}
-		if work.Begun {
-			turn.Script = transcript.Compose(d.id, prompts[:i+1], transcript.Success).Scaled(workTime)
-			if work.Done {
-				turn.Elapsed = max(turn.Elapsed, turn.Script.Length())
-			}
-		}
-		turns[i] = turn
-	}
-	return turns
+	return d.conversation(now, req.CallableID)
 }

@@ -50,7 +50,7 @@ type Store struct {
 	seed string
 
 	mu    sync.Mutex
-	state state
+	state *state
 }
 
 // state is what Snapshot copies. The maps share structure between copies, so a copy costs no more than a few pointers.
@@ -65,6 +65,39 @@ type state struct {
 	deploymentsOf *btree.BTreeG[deployed]
 
 	lastAgent, lastTask, lastProject, lastDeployment int
+
+	rules   []Rule
+	stories map[string]*Story // beyond the built-in ones; replaced whole
+
+	capacity int      // deployments at work at once; 0 is no limit
+	atWork   []string // deployments that take room, as far as is known
+	waiting  []string // deployments that wait for it, first come first
+}
+
+// copied shares all records with the original; whichever of the two changes first copies what it changes.
+func (s *state) copied() *state {
+	c := *s
+	c.agents, c.tasks, c.deployments = *s.agents.Copy(), *s.tasks.Copy(), *s.deployments.Copy()
+	c.agentsOf, c.tasksOf, c.deploymentsOf = s.agentsOf.Copy(), s.tasksOf.Copy(), s.deploymentsOf.Copy()
+	c.atWork, c.waiting = slices.Clip(s.atWork), slices.Clip(s.waiting)
+	return &c
+}
+
+// Snapshot is what a store held at some time. It does not change.
+type Snapshot struct{ state *state }
+
+// Snapshot remembers what the store holds. It costs no more than a few pointers, however much that is.
+func (s *Store) Snapshot() Snapshot {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return Snapshot{s.state.copied()}
+}
+
+// Restore makes the store hold what a snapshot remembers, its own or another store's.
+func (s *Store) Restore(snapshot Snapshot) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.state = snapshot.state.copied()
 }
 
 // owned is an index entry: an organization and the agent or task that it owns.
@@ -105,7 +138,7 @@ const (
 func New(config Config) *Store {
 	s := &Store{now: config.Now, seed: config.Seed}
 	unlocked := btree.Options{NoLocks: true} // the store's own lock is around every use
-	s.state = state{
+	s.state = &state{
 		agentsOf:      btree.NewBTreeGOptions(owned.less, unlocked),
 		tasksOf:       btree.NewBTreeGOptions(owned.less, unlocked),
 		deploymentsOf: btree.NewBTreeGOptions(deployed.less, unlocked),

@@ -50,6 +50,9 @@ func (s *Store) CreateTask(by Account, req gen.CreateAgentTaskRequest) (gen.Agen
 		return gen.AgentTask{}, notFound("/agentId", "Agent %d not found: it belongs to another organization than %s; name an agent of this one.",
 			req.AgentID, quoted(req.OrganizationID))
 	}
+	if err := s.checkMarker(req.Prompt); err != nil {
+		return gen.AgentTask{}, err
+	}
 	s.state.lastTask++
 	t := &task{
 		organization:  req.OrganizationID,

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 	"time"
@@ -85,16 +86,14 @@ func ComposeSubAgent(seed string, prompts []string) (main Script, callableID str
 	helper.develop(Success)
 
 	p.at = helper.at
-	call.says("output-available", 60, call.input, answer(helper.result(), object{
-		"success": true, "errors": []string{}, "warnings": []string{},
-	}), 0)
+	call.says("output-available", 60, call.input, answer(helper.result(), result(true, nil, nil, nil)), 0)
+	answered := &p.script[len(p.script)-1]
 	for _, cue := range helper.script {
-		last := &p.script[len(p.script)-1]
-		last.InputTokens += cue.InputTokens
-		last.OutputTokens += cue.OutputTokens
+		answered.InputTokens = plus(answered.InputTokens, cue.InputTokens)
+		answered.OutputTokens = plus(answered.OutputTokens, cue.OutputTokens)
 	}
 	p.step()
-	p.sum("The developer agent has finished. " + p.result() + " " + p.strategy.rule())
+	p.sum("The developer agent has finished. " + helper.result() + " " + p.strategy.rule())
 	return p.script, call.id, helper.script
 }
 
@@ -179,11 +178,12 @@ func (p *play) step() {
 	p.script[len(p.script)-1].InputTokens = p.context
 }
 
-// write streams a text: its first sentences, then all of it.
+// write streams a text: about half of it, then all.
 func (p *play) write(kind, text string, milliseconds int) {
 	cut := len(text) / 2
-	if i := strings.IndexByte(text[cut:], ' '); i >= 0 {
-		cut += i
+	cut += max(0, strings.IndexByte(text[cut:], ' '))
+	for !utf8.RuneStart(text[cut]) {
+		cut--
 	}
 	part := func(text, state string) gen.ConversationPart {
 		return gen.ConversationPart{Type: kind, Text: &text, State: &state}
@@ -239,10 +239,12 @@ func answer(text string, structured object) object {
 
 // result is what a tool's structured content has in common; nil errors and warnings are empty.
 func result(success bool, problems, warnings []string, more object) object {
-	structured := object{"success": success, "errors": append([]string{}, problems...), "warnings": append([]string{}, warnings...)}
-	for name, value := range more {
-		structured[name] = value
+	structured := object{
+		"success":  success,
+		"errors":   append([]string{}, problems...),
+		"warnings": append([]string{}, warnings...),
 	}
+	maps.Copy(structured, more)
 	return structured
 }
 
@@ -357,7 +359,7 @@ func (p *play) backtestName() string {
 	second := []string{"Apricot", "Blue", "Brown", "Green", "Magenta", "Orange", "Red", "Tan", "Violet", "Yellow"}
 	third := []string{"Alpaca", "Badger", "Chicken", "Dragonfly", "Falcon", "Lion", "Mosquito", "Otter", "Panda", "Whale"}
 	pick := func(words []string, label string) string { return words[p.number(label, 0, len(words)-1)] }
-	return pick(first, "adjective") + " " + pick(second, "colour") + " " + pick(third, "animal")
+	return pick(first, "adjective") + " " + pick(second, "color") + " " + pick(third, "animal")
 }
 
 // figures are a backtest's statistics in whole thousandths or tenths, so that no processor rounds them differently.

@@ -1,0 +1,125 @@
+package store
+
+import (
+	"slices"
+	"time"
+)
+
+// An agent node runs only so many agents at once; further deployments wait in its queue. That much is documented. That
+// they are taken first come, first served, and at the very moment when another ends, is inferred.
+
+// SetCapacity sets how many deployments work at once; 0 is no limit. Those that work already go on.
+func (s *Store) SetCapacity(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.state.capacity = n
+	s.giveRoom(s.now())
+}
+
+// takeRoom reports whether a deployment that is about to work may do so at once. If not, it is put in the queue.
+func (s *Store) takeRoom(d *deployment, now time.Time) bool {
+	if s.state.capacity == 0 {
+		return true
+	}
+	s.giveRoom(now)
+	if len(s.state.atWork) < s.state.capacity {
+		s.state.atWork = append(slices.Clip(s.state.atWork), d.id)
+		return true
+	}
+	s.state.waiting = append(slices.Clip(s.state.waiting), d.id)
+	return false
+}
+
+// giveRoom lets waiting deployments in, each at the time when the one before it ended. It finds the same whenever it is
+// called, and however often.
+func (s *Store) giveRoom(now time.Time) {
+	for len(s.state.waiting) > 0 {
+		at := now
+		if s.state.capacity > 0 && len(s.state.atWork) >= s.state.capacity {
+			ended := -1
+			for i, id := range s.state.atWork {
+				end, over := s.endOf(id, now)
+				if over && (ended < 0 || end.Before(at)) {
+					ended, at = i, end
+				}
+			}
+			if ended < 0 {
+				return
+			}
+			s.state.atWork = slices.Delete(slices.Clone(s.state.atWork), ended, ended+1)
+		}
+		next := s.state.waiting[0]
+		s.state.waiting = s.state.waiting[1:]
+		d, ok := s.state.deployments.Get(next)
+		if !ok || !d.run.Held() {
+			continue // deleted or stopped while it waited
+		}
+		// Nothing starts before it was asked for: room may have been there when nobody waited.
+		entered := d.run.Entered()
+		if asked := entered[len(entered)-1].At; at.Before(asked) {
+			at = asked
+		}
+		s.keep(d, d.run.Release(at))
+		s.state.atWork = append(slices.Clip(s.state.atWork), next)
+	}
+	if s.state.capacity > 0 {
+		s.state.atWork = slices.DeleteFunc(slices.Clone(s.state.atWork), func(id string) bool {
+			_, over := s.endOf(id, now)
+			return over
+		})
+	}
+}
+
+// endOf is when a deployment stopped taking room: when it ended, or now if it has been deleted.
+func (s *Store) endOf(id string, now time.Time) (time.Time, bool) {
+	d, ok := s.state.deployments.Get(id)
+	if !ok {
+		return now, true
+	}
+	run := d.run.At(now)
+	entered := run.Entered()
+	return entered[len(entered)-1].At, run.Ended()
+}
+
+// changes calls yield with the time of the next change of each deployment that time alone will change.
+func (s *Store) changes(now time.Time, yield func(time.Time)) {
+	s.giveRoom(now)
+	s.state.deployments.Scan(func(_ string, d *deployment) bool {
+		if at, ok := d.run.At(now).Next(); ok {
+			yield(at)
+		}
+		return true
+	})
+}
+
+// NextChange is when time alone will next change the status of any deployment; false if it will not.
+func (s *Store) NextChange() (time.Time, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var next time.Time
+	s.changes(s.now(), func(at time.Time) {
+		if next.IsZero() || at.Before(next) {
+			next = at
+		}
+	})
+	return next, !next.IsZero()
+}
+
+// Settle brings every deployment to the end of its plan, now.
+func (s *Store) Settle() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.now()
+	var all []*deployment
+	s.state.deployments.Scan(func(_ string, d *deployment) bool {
+		all = append(all, d)
+		return true
+	})
+	for _, d := range all {
+		if run := d.run.Settle(now); len(run.Entered()) != len(d.run.Entered()) {
+			s.keep(d, run)
+		}
+	}
+	s.state.waiting = nil
+	s.giveRoom(now)
+}
