@@ -21,7 +21,7 @@ CHECKS := generate-check tidy-check vet imports lint redocly cross test-race
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help mock build test test-race generate generate-check tidy-check vet lint fmt imports cross redocly check \
+.PHONY: help mock build test test-race generate generate-check tidy-check vet lint fix imports cross redocly check \
 	docs-example bench fuzz clean
 
 help: ## List the targets
@@ -58,8 +58,9 @@ generate: ## Write gen and gen/stub from openapi.yaml
 	@$(GO) run github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen -config gen/stub/config.yaml openapi.yaml
 	@$(GO) run ./gen/internal/specgen openapi.yaml gen/stub
 
-fmt: $(GOLANGCI) ## Format the hand-written Go files
+fix: $(GOLANGCI) ## Format the hand-written Go files, and mend what the linter can
 	@$(GOLANGCI) fmt
+	@$(GOLANGCI) run --fix ./...
 
 ## Gates
 
