@@ -33,12 +33,14 @@ const realm = `Basic realm="QuantConnect"`
 func (s *Server) authenticate(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ex := exchangeOf(r.Context())
-		var refusal *Violation
-		ex.world, refusal = s.judge(r.Header)
+		world, userID, refusal := s.judge(r.Header)
 		if refusal == nil {
+			ex.world, ex.userID, ex.auth = world, userID, "accepted"
+			ex.at = world.step()
 			next.ServeHTTP(w, r)
 			return
 		}
+		ex.auth = string(refusal.Class)
 		ex.violate(w, *refusal)
 		status := http.StatusOK
 		if s.authFailures == AuthFailuresDocumented {
@@ -51,6 +53,35 @@ func (s *Server) authenticate(next http.Handler) http.Handler {
 	})
 }
 
+// claim is the user id that a request claims to be of, as text, whether that is true or not.
+func claim(header http.Header) (string, bool) {
+	_, encoded, _ := strings.Cut(header.Get("Authorization"), " ")
+	decoded, err := base64.StdEncoding.DecodeString(strings.TrimSpace(encoded))
+	if err != nil {
+		return "", false
+	}
+	user, _, _ := strings.Cut(string(decoded), ":")
+	_, err = strconv.ParseUint(user, 10, 63)
+	return user, err == nil
+}
+
+// claimed is the world that a request's headers point at before they have been judged, and the user id; nil when there
+// is none.
+func (s *Server) claimed(header http.Header) (*World, int) {
+	if s.auth == AuthOff {
+		return s.Default(), s.accounts[0].UserID
+	}
+	text, ok := claim(header)
+	if !ok {
+		return nil, 0
+	}
+	userID, err := strconv.Atoi(text)
+	if err != nil {
+		return nil, 0
+	}
+	return s.World(userID), userID
+}
+
 // signature is what a request's headers claim.
 type signature struct {
 	userID int
@@ -60,36 +91,37 @@ type signature struct {
 	at        time.Time
 }
 
-func (s *Server) judge(header http.Header) (*World, *Violation) {
+func (s *Server) judge(header http.Header) (*World, int, *Violation) {
 	if s.auth == AuthOff {
-		return s.Default(), nil
+		return s.Default(), s.accounts[0].UserID, nil
 	}
 	sig, refusal := readSignature(header)
 	if refusal != nil {
-		return nil, refusal
+		return nil, 0, refusal
 	}
 	if refusal := s.checkFreshness(sig); refusal != nil {
-		return nil, refusal
+		return nil, 0, refusal
 	}
 	if s.auth == AuthAny {
 		w := s.worldOnSight(sig.userID)
 		if w == nil {
-			return nil, &Violation{Class: AuthUser, Text: fmt.Sprintf(
+			return nil, 0, &Violation{Class: AuthUser, Text: fmt.Sprintf(
 				"%s (%d): the mock has its most worlds already, %d; use a user id that it has seen, or start it anew.", badUser, sig.userID, s.maxWorlds)}
 		}
-		return w, nil
+		return w, sig.userID, nil
 	}
 	w := s.World(sig.userID)
 	if w == nil {
-		return nil, &Violation{Class: AuthUser, Text: fmt.Sprintf(
+		return nil, 0, &Violation{Class: AuthUser, Text: fmt.Sprintf(
 			"%s (%d): the mock knows no such user; use the credentials that it printed at start, or start it with --user-id %[2]d.", badUser, sig.userID)}
 	}
-	want := sha256.Sum256([]byte(w.account.Token + ":" + sig.timestamp))
+	account, _ := w.account(sig.userID)
+	want := sha256.Sum256([]byte(account.Token + ":" + sig.timestamp))
 	if subtle.ConstantTimeCompare([]byte(hex.EncodeToString(want[:])), []byte(sig.hash)) != 1 {
-		return nil, &Violation{Class: AuthHash, Text: fmt.Sprintf(
+		return nil, 0, &Violation{Class: AuthHash, Text: fmt.Sprintf(
 			"%s UID: %d: the token is another one, or the hash is not the lower-case hexadecimal SHA-256 of <token>:<timestamp> with the Timestamp header's own text.", badHash, sig.userID)}
 	}
-	return w, nil
+	return w, sig.userID, nil
 }
 
 func readSignature(header http.Header) (signature, *Violation) {

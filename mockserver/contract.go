@@ -97,6 +97,17 @@ func flatten(schema *openapi3.Schema) *openapi3.Schema {
 	return &flat
 }
 
+func (c *contractTable) operationIDs() []string {
+	var ids []string
+	for _, byMethod := range c.paths {
+		for _, op := range byMethod {
+			ids = append(ids, op.id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
 func (c *contractTable) unknownPath(path string) string {
 	below := "/" + strings.TrimPrefix(strings.TrimPrefix(strings.TrimPrefix(path, basePath), "/"), "v2/")
 	known := slices.Sorted(maps.Keys(c.paths))

@@ -71,6 +71,16 @@ func DefaultAccount() Account {
 	return Account{UserID: DefaultUserID, Token: DefaultToken, Organizations: []string{DefaultOrganizationID}}
 }
 
+func (a Account) check() error {
+	if a.UserID < 0 {
+		return fmt.Errorf("user id %d: use 0 or more", a.UserID)
+	}
+	if slices.Contains(a.Organizations, "") {
+		return errors.New("organization: its identifier must not be empty")
+	}
+	return nil
+}
+
 type config struct {
 	auth         Auth
 	authFailures AuthFailures
@@ -81,6 +91,9 @@ type config struct {
 	seed         string
 	maxBody      int64
 	maxWorlds    int
+	seeded       bool
+	capacity     int
+	journalBytes int
 	logger       *slog.Logger
 }
 
@@ -118,14 +131,11 @@ func choose[T ~string](setting *T, choice T, among ...T) error {
 // [DefaultAccount].
 func WithAccount(account Account) Option {
 	return func(c *config) error {
-		if account.UserID < 0 {
-			return fmt.Errorf("user id %d: use 0 or more", account.UserID)
+		if err := account.check(); err != nil {
+			return err
 		}
 		if slices.ContainsFunc(c.accounts, func(a Account) bool { return a.UserID == account.UserID }) {
 			return fmt.Errorf("user id %d: there are two accounts with it", account.UserID)
-		}
-		if slices.Contains(account.Organizations, "") {
-			return errors.New("organization: its identifier must not be empty")
 		}
 		account.Organizations = append([]string{}, account.Organizations...)
 		c.accounts = append(c.accounts, account)
@@ -148,19 +158,49 @@ func WithClock(now func() time.Time) Option {
 // WithSpeed sets how many seconds pass in a world for each second of the base clock; 0 stands still. Default: 1.
 func WithSpeed(speed float64) Option {
 	return func(c *config) error {
-		if speed < 0 || speed > 1e6 || math.IsNaN(speed) {
-			return fmt.Errorf("speed %v: use a number from 0 (time stands still) to 1000000", speed)
-		}
 		c.speed = speed
+		return checkSpeed(speed)
+	}
+}
+
+func checkSpeed(speed float64) error {
+	if speed < 0 || speed > 1e6 || math.IsNaN(speed) {
+		return fmt.Errorf("speed %v: use a number from 0 (time stands still) to 1000000", speed)
+	}
+	return nil
+}
+
+// WithSeed makes everything repeatable: the same calls in the same order get the same identifiers, times and transcripts,
+// byte for byte, whatever other worlds do. For that, the time of a world begins at the start of 2026 and goes on by half a
+// second at each exchange (see [WithSpeed]), however long the exchanges take. Signatures are still judged by the base
+// clock. Default: no seed, and identifiers that differ each time.
+func WithSeed(seed string) Option {
+	return func(c *config) error {
+		c.seed, c.seeded = seed, true
 		return nil
 	}
 }
 
-// WithSeed makes identifiers repeatable: two servers with one seed give the same identifiers to the same calls.
-// Default: a seed that differs each time.
-func WithSeed(seed string) Option {
+// WithCapacity sets how many deployments of a world work at once; further ones wait InQueue, as on a node of that size.
+// Default: 0, which is no limit.
+func WithCapacity(n int) Option {
 	return func(c *config) error {
-		c.seed = seed
+		if n < 0 {
+			return fmt.Errorf("capacity %d: use 0 (no limit) or more", n)
+		}
+		c.capacity = n
+		return nil
+	}
+}
+
+// WithJournalBytes sets about how much memory each world's journal takes before it forgets its oldest entries.
+// Default: 16 MiB.
+func WithJournalBytes(n int) Option {
+	return func(c *config) error {
+		if n < 1 {
+			return fmt.Errorf("journal of %d bytes: use 1 or more", n)
+		}
+		c.journalBytes = n
 		return nil
 	}
 }
@@ -176,7 +216,7 @@ func WithMaxBody(bytes int64) Option {
 	}
 }
 
-// WithMaxWorlds sets how many worlds there may be under [AuthAny]. Default: 10,000.
+// WithMaxWorlds sets how many worlds there may be. Default: 10,000.
 func WithMaxWorlds(n int) Option {
 	return func(c *config) error {
 		if n < 1 {

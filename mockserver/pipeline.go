@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/qcagents/qcagents/mockserver/internal/store"
 )
@@ -22,7 +23,9 @@ func (s *Server) pipeline() http.Handler {
 	return chain(s.routes(),
 		s.open,         // buffers the answer, recovers from panics
 		s.control,      // /_mock/ and /openapi.yaml, which are not QuantConnect's
+		s.record,       // writes the journal
 		s.locate,       // tidies the path, finds the operation, reads the body
+		s.disturb,      // lets faults strike
 		s.authenticate, // judges the credentials, which choose the world
 		s.checkRequest, // holds the request against the contract
 		s.checkAnswer,  // holds our own answer against it
@@ -41,11 +44,18 @@ func chain(last http.Handler, stages ...stage) http.Handler {
 // exchange is what the stages know of one request.
 type exchange struct {
 	operation *operation
-	world     *World
-	body      []byte
+	// world is the one that the credentials point at, even before they have been judged; nil when there is none.
+	world  *World
+	userID int
+	at     time.Time // in the world
+	auth   string    // the verdict on the credentials
+	body   []byte
 	// value is the decoded body, as far as it has passed the contract.
 	value      any
 	violations []Violation
+	// served is true once the operation has been carried out.
+	served bool
+	struck *Struck
 }
 
 type exchangeKey struct{}
@@ -54,8 +64,8 @@ func exchangeOf(ctx context.Context) *exchange { return ctx.Value(exchangeKey{})
 
 // caller is the account on whose behalf a strict handler acts, and its store.
 func caller(ctx context.Context) (*store.Store, store.Account) {
-	w := exchangeOf(ctx).world
-	return w.store, w.caller()
+	ex := exchangeOf(ctx)
+	return ex.world.store, ex.world.caller(ex.userID)
 }
 
 // answer is a response under way. Nothing is sent before all stages have had their say.
@@ -63,6 +73,8 @@ type answer struct {
 	header http.Header
 	status int
 	body   bytes.Buffer
+	// cut is true when the connection is to break off in the middle of the body.
+	cut bool
 }
 
 func (a *answer) Header() http.Header { return a.header }
@@ -86,6 +98,12 @@ func (a *answer) reset() {
 func (a *answer) send(w http.ResponseWriter) {
 	a.header.Set("Content-Length", strconv.Itoa(a.body.Len()))
 	w.WriteHeader(max(a.status, http.StatusOK))
+	if a.cut {
+		_, _ = w.Write(a.body.Bytes()[:a.body.Len()/2])
+		// What is written has to leave before the connection breaks.
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	}
 	// The client has gone when this fails, and nobody is left to tell.
 	_, _ = w.Write(a.body.Bytes())
 }
@@ -125,6 +143,9 @@ func bug(what string) string {
 func (s *Server) locate(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ex := exchangeOf(r.Context())
+		if ex.world, ex.userID = s.claimed(r.Header); ex.world != nil {
+			ex.at = ex.world.Now()
+		}
 		path := tidy(r.URL.Path)
 		byMethod, ok := s.contractTable.paths[strings.TrimPrefix(path, basePath)]
 		if !ok || !strings.HasPrefix(path, basePath+"/") {

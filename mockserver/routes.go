@@ -28,6 +28,7 @@ func (s *Server) routes() http.Handler {
 		ex := exchangeOf(r.Context())
 		r.Body = validatedBody{value: ex.value}
 		r.ContentLength = int64(len(ex.body))
+		ex.served = true
 		e.ServeHTTP(w, r)
 	})
 }

@@ -19,10 +19,12 @@ package mockserver
 
 import (
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
-	"strconv"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,6 +39,8 @@ type Server struct {
 
 	mu     sync.RWMutex
 	worlds map[int]*World // by user id
+
+	journal *journal // of exchanges without a world
 }
 
 // New makes a server. Without options it has the one account of [DefaultAccount].
@@ -51,6 +55,7 @@ func New(opts ...Option) (*Server, error) {
 			seed:         rand.Text(),
 			maxBody:      1 << 20,
 			maxWorlds:    10_000,
+			journalBytes: 16 << 20,
 			logger:       slog.New(slog.DiscardHandler),
 		},
 		worlds: map[int]*World{},
@@ -67,16 +72,12 @@ func New(opts ...Option) (*Server, error) {
 	if s.contractTable, err = loadContract(); err != nil {
 		return nil, fmt.Errorf("make mock server: %w", err)
 	}
+	s.journal = &journal{limit: s.journalBytes}
 	for _, account := range s.accounts {
 		s.worlds[account.UserID] = s.newWorld(account)
 	}
 	s.handler = s.pipeline()
 	return s, nil
-}
-
-// newWorld makes a world whose identifiers depend on the seed and the user id alone, whatever the other worlds do.
-func (s *Server) newWorld(account Account) *World {
-	return newWorld(account, s.auth == AuthAny, s.config.clock, s.speed, s.seed+"/"+strconv.Itoa(account.UserID))
 }
 
 // World is the world of a user, or nil when there is none.
@@ -89,23 +90,64 @@ func (s *Server) World(userID int) *World {
 // Default is the world of the server's first account.
 func (s *Server) Default() *World { return s.World(s.accounts[0].UserID) }
 
+// NewWorld makes a world for an account. Its user id must not be taken.
+func (s *Server) NewWorld(account Account) (*World, error) {
+	if err := account.check(); err != nil {
+		return nil, fmt.Errorf("make world: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.worlds[account.UserID] != nil {
+		return nil, fmt.Errorf("make world: user id %d is taken; use another", account.UserID)
+	}
+	if len(s.worlds) >= s.maxWorlds {
+		return nil, fmt.Errorf("make world: there are %d already, which is the limit; delete some, or allow more", len(s.worlds))
+	}
+	account.Organizations = slices.Clone(account.Organizations)
+	w := s.newWorld(account)
+	s.worlds[account.UserID] = w
+	return w, nil
+}
+
+// DeleteWorld forgets a world and all its accounts. The default world stays.
+func (s *Server) DeleteWorld(w *World) error {
+	if w == s.Default() {
+		return errors.New("delete world: the default world stays; reset it instead")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	maps.DeleteFunc(s.worlds, func(_ int, other *World) bool { return other == w })
+	return nil
+}
+
+// Worlds are all worlds, in the order of their first accounts' user ids.
+func (s *Server) Worlds() []*World {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var worlds []*World
+	for _, userID := range slices.Sorted(maps.Keys(s.worlds)) {
+		if w := s.worlds[userID]; !slices.Contains(worlds, w) {
+			worlds = append(worlds, w)
+		}
+	}
+	return worlds
+}
+
 // worldOnSight is the world of a user, made if need be; nil when there are too many.
 func (s *Server) worldOnSight(userID int) *World {
 	if w := s.World(userID); w != nil {
 		return w
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if w := s.worlds[userID]; w != nil {
-		return w
+	w, err := s.NewWorld(Account{UserID: userID})
+	if err != nil {
+		// Somebody else made it in between, or there are too many.
+		return s.World(userID)
 	}
-	if len(s.worlds) >= s.maxWorlds {
-		return nil
-	}
-	w := s.newWorld(Account{UserID: userID})
-	s.worlds[userID] = w
 	return w
 }
+
+// Journal is the exchanges that no world could be told for, oldest first.
+func (s *Server) Journal() []Entry { return s.journal.all() }
 
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }

@@ -37,7 +37,12 @@ func (t transport) RoundTrip(r *http.Request) (resp *http.Response, err error) {
 		switch v := recover(); {
 		case v == nil:
 		case v == http.ErrAbortHandler: //nolint:errorlint // net/http compares it so; it is a panic value, not a wrapped error
-			resp, err = nil, fmt.Errorf("in-memory exchange: %w", io.ErrUnexpectedEOF)
+			if resp, err = nil, fmt.Errorf("in-memory exchange: %w", io.EOF); recorder.Flushed {
+				// The head and a part of the body had left.
+				resp, err = recorder.Result(), nil
+				resp.Request = r
+				resp.Body = io.NopCloser(io.MultiReader(resp.Body, brokenOff{}))
+			}
 		default:
 			panic(v)
 		}
@@ -56,3 +61,8 @@ func (t transport) RoundTrip(r *http.Request) (resp *http.Response, err error) {
 	}
 	return resp, nil
 }
+
+// brokenOff is the end of a body whose connection broke.
+type brokenOff struct{}
+
+func (brokenOff) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }

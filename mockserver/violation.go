@@ -32,12 +32,12 @@ const (
 
 // Violation is one way in which a request broke the contract.
 type Violation struct {
-	Class Class
+	Class Class `json:"class"`
 	// Pointer is the JSON pointer of the place in the request body; empty for the body as a whole, or when it is not
 	// about the body.
-	Pointer string
+	Pointer string `json:"pointer,omitempty"`
 	// Text is one sentence that says what is wrong and what to do.
-	Text string
+	Text string `json:"text"`
 	// Meant is the member that was probably meant, if one is near.
-	Meant string
+	Meant string `json:"meant,omitempty"`
 }

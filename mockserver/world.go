@@ -1,6 +1,8 @@
 package mockserver
 
 import (
+	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -8,39 +10,236 @@ import (
 	"github.com/qcagents/qcagents/mockserver/internal/store"
 )
 
-// World is one isolated QuantConnect: an account, what its organizations own, and a time. The credentials of a request
-// choose its world, so programs that run side by side against one server need nothing but credentials of their own.
+// World is one isolated QuantConnect: accounts, what their organizations own, a time, and faults. The credentials of a
+// request choose its world, so programs that run side by side against one server need nothing but credentials of their
+// own. A World is safe for concurrent use.
 type World struct {
-	account Account
-	// ownsAll is true when the account belongs to every organization that it names.
-	ownsAll bool
-	base    func() time.Time
+	server  *Server
 	store   *store.Store
+	journal *journal
 
-	mu    sync.Mutex
-	clock lifecycle.Clock
+	mu       sync.Mutex
+	accounts []Account
+	// ownsAll is true when the accounts belong to every organization that they name.
+	ownsAll bool
+	clock   lifecycle.Clock
+	faults  []armed
+	// initial is what Reset goes back to; anew is true when time begins anew then.
+	initial Snapshot
+	anew    bool
 }
 
-func newWorld(account Account, ownsAll bool, base func() time.Time, speed float64, seed string) *World {
-	w := &World{account: account, ownsAll: ownsAll, base: base, clock: lifecycle.NewClock(base(), speed)}
-	w.store = store.New(store.Config{Now: w.Now, Seed: seed})
+// worldEpoch is when the time of a seeded world begins.
+var worldEpoch = time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC)
+
+func (s *Server) newWorld(account Account) *World {
+	w := &World{
+		server:   s,
+		accounts: []Account{account},
+		ownsAll:  s.auth == AuthAny,
+		journal:  &journal{limit: s.journalBytes},
+		clock:    s.newClock(),
+	}
+	// Identifiers depend on the seed and the user id alone, whatever the other worlds do.
+	w.store = store.New(store.Config{Now: w.Now, Seed: fmt.Sprintf("%s/%d", s.seed, account.UserID)})
+	w.store.SetCapacity(s.capacity)
+	w.initial, w.anew = w.Snapshot(), true
 	return w
+}
+
+// newClock goes with the base clock, or by steps when the server was given a seed: only then do two runs see the same
+// times.
+func (s *Server) newClock() lifecycle.Clock {
+	if s.seeded {
+		return lifecycle.NewSteppedClock(worldEpoch, s.speed)
+	}
+	return lifecycle.NewClock(s.now(), s.speed)
 }
 
 // Now is the time in this world.
 func (w *World) Now() time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.clock.Now(w.base())
+	return w.clock.Now(w.server.now())
 }
 
-// Account is the account whose world this is.
-func (w *World) Account() Account { return w.account }
+// step moves the time on for an exchange, in a world that goes by steps, and gives the time.
+func (w *World) step() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.clock = w.clock.Step()
+	return w.clock.Now(w.server.now())
+}
 
-// caller is the account as the store knows it.
-func (w *World) caller() store.Account {
-	if w.ownsAll {
-		return store.Account{UserID: w.account.UserID}
+// Account is the world's first account.
+func (w *World) Account() Account { return w.Accounts()[0] }
+
+// Accounts are the users of this world.
+func (w *World) Accounts() []Account {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.accounts)
+}
+
+func (w *World) account(userID int) (Account, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if i := slices.IndexFunc(w.accounts, func(a Account) bool { return a.UserID == userID }); i >= 0 {
+		return w.accounts[i], true
 	}
-	return store.Account{UserID: w.account.UserID, Organizations: w.account.Organizations}
+	return Account{}, false
+}
+
+// caller is an account as the store knows it.
+func (w *World) caller(userID int) store.Account {
+	account, _ := w.account(userID)
+	if w.ownsAll {
+		return store.Account{UserID: userID}
+	}
+	return store.Account{UserID: userID, Organizations: account.Organizations}
+}
+
+// Freeze stops the time of this world. [World.Advance] still moves it.
+func (w *World) Freeze() { w.setSpeed(0) }
+
+// SetSpeed lets speed seconds pass in this world for each second of the base clock, from now on; 0 freezes it. In a world
+// of a seeded server it multiplies the half second of each exchange.
+func (w *World) SetSpeed(speed float64) error {
+	if err := checkSpeed(speed); err != nil {
+		return err
+	}
+	w.setSpeed(speed)
+	return nil
+}
+
+func (w *World) setSpeed(speed float64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.clock = w.clock.WithSpeed(w.server.now(), speed)
+}
+
+// Advance moves the time of this world on by d, frozen or not, and gives the time it is then. A d below 0 is an error:
+// what consumers have seen cannot be unseen.
+func (w *World) Advance(d time.Duration) (time.Time, error) {
+	if d < 0 {
+		return time.Time{}, fmt.Errorf("advance by %s: time goes forward only", d)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.clock = w.clock.Advance(w.server.now(), d)
+	return w.clock.Now(w.server.now()), nil
+}
+
+// AdvanceToNext moves the time of this world on to the next change of any deployment's status, and gives that time. It
+// reports false, and moves nothing, when time alone will change none.
+func (w *World) AdvanceToNext() (time.Time, bool) {
+	next, ok := w.store.NextChange()
+	if !ok {
+		return w.Now(), false
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.clock = w.clock.At(w.server.now(), next)
+	return w.clock.Now(w.server.now()), true
+}
+
+// Settle brings every deployment to the end of its plan, now.
+func (w *World) Settle() { w.store.Settle() }
+
+// SetCapacity sets how many deployments work at once; further ones wait InQueue. 0 is no limit.
+func (w *World) SetCapacity(n int) error {
+	if n < 0 {
+		return fmt.Errorf("capacity %d: use 0 (no limit) or more", n)
+	}
+	w.store.SetCapacity(n)
+	return nil
+}
+
+// Inject adds a fault. Faults strike in the order in which they were added, one for each phase of an exchange.
+func (w *World) Inject(fault Fault) error {
+	if err := fault.check(w.server.contractTable); err != nil {
+		return fmt.Errorf("inject fault: %w", err)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.faults = append(slices.Clip(w.faults), armed{Fault: fault})
+	return nil
+}
+
+// ClearFaults takes all faults away.
+func (w *World) ClearFaults() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.faults = nil
+}
+
+// due is the effect of the first fault that strikes.
+func (w *World) due(operation string, userID int, phase Phase) (Effect, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i := range w.faults {
+		if w.faults[i].strikes(operation, userID, phase) {
+			return w.faults[i].Effect, true
+		}
+	}
+	return Effect{}, false
+}
+
+// Journal is the exchanges of this world that are still remembered, oldest first.
+func (w *World) Journal() []Entry { return w.journal.all() }
+
+// Snapshot is what a world was at some time. It does not change and can be restored any number of times.
+type Snapshot struct {
+	store  store.Snapshot
+	clock  lifecycle.Clock
+	faults []armed
+}
+
+// Snapshot remembers what the world is. It costs no more than a pointer, however much there is in it. The journal is not
+// part of it.
+func (w *World) Snapshot() Snapshot {
+	held := w.store.Snapshot()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := w.server.now()
+	return Snapshot{store: held, clock: w.clock.WithSpeed(now, w.clock.Speed()), faults: slices.Clone(w.faults)}
+}
+
+// Restore makes the world what a snapshot remembers, its time and the counts of its faults included. Time goes on from
+// there.
+func (w *World) Restore(snapshot Snapshot) {
+	w.store.Restore(snapshot.store)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.clock = snapshot.clock.Resumed(w.server.now())
+	w.faults = slices.Clone(snapshot.faults)
+}
+
+// Reset makes the world what it was when it was made, or when a scenario was last loaded, with its time begun anew and an
+// empty journal.
+func (w *World) Reset() {
+	w.mu.Lock()
+	initial := w.initial
+	if w.anew {
+		initial.clock = w.server.newClock()
+	}
+	w.mu.Unlock()
+	w.Restore(initial)
+	w.journal.clear()
+}
+
+// Fork makes another world that begins as this one is now, for another account with the same organizations. What happens
+// in one of the two does not show in the other.
+func (w *World) Fork(userID int, token string) (*World, error) {
+	original := w.Account()
+	fork, err := w.server.NewWorld(Account{UserID: userID, Token: token, Organizations: original.Organizations})
+	if err != nil {
+		return nil, fmt.Errorf("fork world: %w", err)
+	}
+	snapshot := w.Snapshot()
+	fork.Restore(snapshot)
+	fork.mu.Lock()
+	defer fork.mu.Unlock()
+	fork.initial, fork.anew = snapshot, false
+	return fork, nil
 }

@@ -36,6 +36,8 @@ func serveCommand() *cobra.Command {
 		addr                         string
 		auth, authFailures, contract string
 		speed                        float64
+		seed                         string
+		capacity                     int
 		account                      mockserver.Account
 		organization                 string
 	)
@@ -52,14 +54,19 @@ then userId, token, organizationId and pid. Everything else goes to stderr.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			account.Organizations = []string{organization}
-			server, err := mockserver.New(
+			opts := []mockserver.Option{
 				mockserver.WithAuth(mockserver.Auth(auth)),
 				mockserver.WithAuthFailures(mockserver.AuthFailures(authFailures)),
 				mockserver.WithContract(mockserver.Contract(contract)),
 				mockserver.WithSpeed(speed),
 				mockserver.WithAccount(account),
+				mockserver.WithCapacity(capacity),
 				mockserver.WithLogger(slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))),
-			)
+			}
+			if cmd.Flags().Changed("seed") {
+				opts = append(opts, mockserver.WithSeed(seed))
+			}
+			server, err := mockserver.New(opts...)
 			if err != nil {
 				return usageError{err}
 			}
@@ -77,6 +84,8 @@ then userId, token, organizationId and pid. Everything else goes to stderr.`,
 	flags.StringVar(&authFailures, "auth-failures", string(mockserver.AuthFailuresDocumented), "how bad credentials are answered: documented (401), observed (200 with success false)")
 	flags.StringVar(&contract, "contract", string(mockserver.ContractStrict), "requests that break the contract are: strict (refused), observe (served as well as can be), off (not looked at)")
 	flags.Float64Var(&speed, "speed", 1, "how many seconds pass in the mock for each real one; 0 stands still")
+	flags.StringVar(&seed, "seed", "", "give the same identifiers, times and transcripts to the same calls; time then goes by exchanges, half a second each")
+	flags.IntVar(&capacity, "capacity", 0, "how many deployments work at once, while further ones wait InQueue; 0 is no limit")
 	flags.IntVar(&account.UserID, "user-id", mockserver.DefaultUserID, "the account's user id")
 	flags.StringVar(&account.Token, "token", mockserver.DefaultToken, "the account's API token")
 	flags.StringVar(&organization, "organization", mockserver.DefaultOrganizationID, "the account's organization")

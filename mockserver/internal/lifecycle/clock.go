@@ -20,7 +20,11 @@ func NewClock(base time.Time, speed float64) Clock {
 	return Clock{base: base, at: base, speed: speed}
 }
 
-// NewSteppedClock shows start, and goes on by speed seconds at each [Clock.Step], however much base time passes: what it
+// StepTime is how far a stepped clock of speed 1 goes at a step: half the default time in the queue, so that a consumer
+// that polls sees every status.
+const StepTime = 500 * time.Millisecond
+
+// NewSteppedClock shows start, and goes on by speed times [StepTime] at each [Clock.Step], however much base time passes: what it
 // shows depends on the steps alone.
 func NewSteppedClock(start time.Time, speed float64) Clock {
 	return Clock{at: start, speed: speed, stepped: true}
@@ -29,7 +33,7 @@ func NewSteppedClock(start time.Time, speed float64) Clock {
 // Step moves a stepped clock on. Other clocks stay as they are.
 func (c Clock) Step() Clock {
 	if c.stepped {
-		c.at = c.at.Add(time.Duration(c.speed * float64(time.Second)))
+		c.at = c.at.Add(time.Duration(c.speed * float64(StepTime)))
 	}
 	return c
 }
@@ -62,4 +66,10 @@ func (c Clock) Advance(base time.Time, d time.Duration) Clock {
 // At makes the clock show t, frozen or not, unless that is in its past.
 func (c Clock) At(base, t time.Time) Clock {
 	return c.Advance(base, t.Sub(c.Now(base)))
+}
+
+// Resumed shows what the clock showed when it was last changed, and goes on from there.
+func (c Clock) Resumed(base time.Time) Clock {
+	c.base = base
+	return c
 }

@@ -1,0 +1,209 @@
+package mockserver
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Entry is one exchange as the journal keeps it. Secrets were removed as it was captured.
+type Entry struct {
+	// Seq counts the exchanges of the world, from 1. It goes on when old entries are forgotten.
+	Seq int `json:"seq"`
+	// At is the time in the world when the exchange began, or the base clock's when it has no world.
+	At time.Time `json:"at"`
+	// World is the user id that chose the world; nil when it could not be told.
+	World *int `json:"world"`
+	// Operation is the operationId; empty when there is no such endpoint.
+	Operation string  `json:"operation,omitempty"`
+	Request   Request `json:"request"`
+	// Response is nil when the exchange was broken off without an answer.
+	Response *Answer `json:"response"`
+	// Auth is accepted, or the class of the refusal; empty when the exchange ended before that was looked at.
+	Auth       string      `json:"auth,omitempty"`
+	Violations []Violation `json:"violations,omitempty"`
+	Fault      *Struck     `json:"fault,omitempty"`
+}
+
+// Request is a request as the journal keeps it.
+type Request struct {
+	Method string            `json:"method"`
+	Path   string            `json:"path"`
+	Header map[string]string `json:"header,omitempty"`
+	Body   string            `json:"body,omitempty"`
+}
+
+// Answer is an answer as the journal keeps it.
+type Answer struct {
+	Status int    `json:"status"`
+	Body   string `json:"body,omitempty"`
+}
+
+// size is about what an entry takes in memory.
+func (e *Entry) size() int {
+	const fixed = 400
+	n := fixed + len(e.Request.Path) + len(e.Request.Body)
+	if e.Response != nil {
+		n += len(e.Response.Body)
+	}
+	for name, value := range e.Request.Header {
+		n += len(name) + len(value) + 32
+	}
+	for _, v := range e.Violations {
+		n += len(v.Text) + len(v.Pointer) + 64
+	}
+	return n
+}
+
+// journal keeps the latest entries, as many as fit its bytes.
+type journal struct {
+	limit int
+
+	mu      sync.Mutex
+	entries []Entry // oldest first
+	bytes   int
+	last    int
+}
+
+func (j *journal) add(e Entry) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.last++
+	e.Seq = j.last
+	j.entries = append(j.entries, e)
+	j.bytes += e.size()
+	drop := 0
+	for ; j.bytes > j.limit && drop < len(j.entries); drop++ {
+		j.bytes -= j.entries[drop].size()
+		j.entries[drop] = Entry{}
+	}
+	// Appending reallocates in time and copies only what is left, so cutting the front costs nothing and keeps nothing.
+	j.entries = j.entries[drop:]
+}
+
+func (j *journal) all() []Entry {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return append([]Entry{}, j.entries...)
+}
+
+func (j *journal) clear() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.entries, j.bytes, j.last = nil, 0, 0
+}
+
+// record writes the exchange into the journal of its world, however it ends.
+func (s *Server) record(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ex := exchangeOf(r.Context())
+		a := w.(*answer)
+		e := Entry{At: s.now(), Request: Request{Method: r.Method, Path: redactedPath(r.URL), Header: redactedHeader(r.Header)}}
+		answered := false
+		defer func() {
+			book := s.journal
+			if ex.world != nil {
+				e.At = ex.at
+				e.World = &ex.userID
+				book = ex.world.journal
+			}
+			if ex.operation != nil {
+				e.Operation = ex.operation.id
+			}
+			e.Request.Body = redactedBody(ex.body)
+			e.Auth, e.Violations, e.Fault = ex.auth, ex.violations, ex.struck
+			if answered {
+				e.Response = &Answer{Status: a.status, Body: a.body.String()}
+			}
+			book.add(e)
+		}()
+		next.ServeHTTP(w, r)
+		answered = true
+	})
+}
+
+// redactedHeader keeps the headers that say something about the consumer. Authorization becomes the user id alone.
+func redactedHeader(header http.Header) map[string]string {
+	kept := map[string]string{}
+	for _, name := range []string{"Accept", "Content-Type", "Timestamp", "User-Agent"} {
+		if values := header.Values(name); len(values) > 0 {
+			kept[name] = short(strings.Join(values, ", "))
+		}
+	}
+	if sig, ok := claim(header); ok {
+		kept["Authorization"] = "Basic user " + sig
+	} else if header.Get("Authorization") != "" {
+		kept["Authorization"] = "[redacted]"
+	}
+	return kept
+}
+
+// redactedPath leaves out the query, where some programs put their signature.
+func redactedPath(u *url.URL) string {
+	path := (&url.URL{Path: u.Path, RawPath: u.RawPath}).EscapedPath()
+	if u.RawQuery != "" {
+		path += "?[redacted]"
+	}
+	return path
+}
+
+const redacted = "[redacted]"
+
+// redactedBody is a body without the keys of model providers. A body that cannot be read, and may hold one, is left out
+// whole.
+func redactedBody(body []byte) string {
+	if !mayHoldSecret(body) {
+		return string(body)
+	}
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	decoder.UseNumber()
+	var value any
+	if decoder.Decode(&value) != nil || decoder.More() {
+		return redacted + " (not JSON, and may hold a key)"
+	}
+	if !redactValue(value, false) {
+		return string(body)
+	}
+	clean, err := json.Marshal(value)
+	if err != nil {
+		return redacted
+	}
+	return string(clean)
+}
+
+// mayHoldSecret is quick and errs on the safe side: a member's name can also be written with escapes.
+func mayHoldSecret(body []byte) bool {
+	return bytes.Contains(body, []byte(`\u`)) || bytes.Contains(bytes.ToLower(body), []byte("token"))
+}
+
+// redactValue takes out, in place, all texts inside an agent's token but the provider's name, and every member whose name
+// speaks of a token. It reports whether there were any.
+func redactValue(value any, inToken bool) bool {
+	found := false
+	switch value := value.(type) {
+	case map[string]any:
+		for name, member := range value {
+			secret := inToken || strings.Contains(plain(name), "token")
+			if _, isText := member.(string); isText && secret && plain(name) != "llmproviderapi" {
+				value[name] = redacted
+				found = true
+			} else if redactValue(member, secret) {
+				found = true
+			}
+		}
+	case []any:
+		for i, element := range value {
+			if _, isText := element.(string); isText && inToken {
+				value[i] = redacted
+				found = true
+			} else if redactValue(element, inToken) {
+				found = true
+			}
+		}
+	}
+	return found
+}
