@@ -118,8 +118,7 @@ func (s *Server) judge(header http.Header) (*World, int, *Violation) {
 		return nil, 0, &Violation{Class: AuthUser, Text: fmt.Sprintf(
 			"%s (%d): the mock knows no such user; use the credentials that it printed at start, or start it with --user-id %[2]d.", badUser, sig.userID)}
 	}
-	account, _ := w.account(sig.userID)
-	want := sha256.Sum256([]byte(account.Token + ":" + sig.timestamp))
+	want := sha256.Sum256([]byte(w.account(sig.userID).Token + ":" + sig.timestamp))
 	if subtle.ConstantTimeCompare([]byte(hex.EncodeToString(want[:])), []byte(sig.hash)) != 1 {
 		return nil, 0, &Violation{Class: AuthHash, Text: fmt.Sprintf(
 			"%s UID: %d: the token is another one, or the hash is not the lower-case hexadecimal SHA-256 of <token>:<timestamp> with the Timestamp header's own text.", badHash, sig.userID)}

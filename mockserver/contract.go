@@ -306,7 +306,7 @@ func checkValue(schema *openapi3.Schema, value any) []Violation {
 	if err := schema.VisitJSON(value, openapi3.MultiErrors(), openapi3.VisitAsRequest()); err != nil {
 		c.schema(err)
 	}
-	// The same mistake first wherever it is made: by place, misspelt members before those that are missing for it.
+	// The same mistake first wherever it is made: by place, misspelled members before those that are missing for it.
 	slices.SortStableFunc(c.found, func(a, b Violation) int {
 		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.Pointer, b.Pointer))
 	})
@@ -325,7 +325,7 @@ func rank(v Violation) int {
 
 type checker struct {
 	found []Violation
-	// explained has the pointers of required members that are there under a wrong case, or misspelt.
+	// explained has the pointers of required members that are there under a wrong case, or misspelled.
 	explained map[string]bool
 }
 
