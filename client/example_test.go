@@ -17,7 +17,7 @@ import (
 
 // A whole run: make a task, deploy it, watch it work, read what came of it, and clean up.
 func Example() {
-	c := standIn() // c, err := client.New()
+	c := standIn() // a program calls client.New here
 
 	task, err := c.Tasks.Create(ctx, client.CreateAgentTaskRequest{
 		OrganizationID:    "0123456789abcdef0123456789abcdef",
