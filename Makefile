@@ -1,10 +1,12 @@
 # Everything a developer runs. `make mock` and `make test` need git, make and Go; `make check` needs Node and a C compiler
 # besides. Written for GNU make 4.3 and the 3.81 that macOS ships.
 
-GO      ?= go
-ARGS    ?=
-BENCH   ?= .
+GO       ?= go
+ARGS     ?=
+BENCH    ?= .
 FUZZTIME ?= 20s
+# Where acceptance/run-docs-example is.
+SHARED   ?= ../shared
 
 # Tools, pinned here; the version is part of the path, so that a bump installs anew.
 GOLANGCI_VERSION := v2.15.0
@@ -19,7 +21,7 @@ CHECKS := generate-check tidy-check vet imports lint redocly cross test-race
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help mock build test test-race generate generate-check tidy-check vet lint fmt imports cross redocly check \
+.PHONY: help mock build test test-race generate generate-check tidy-check vet lint fix imports cross redocly check \
 	docs-example bench fuzz clean
 
 help: ## List the targets
@@ -56,8 +58,9 @@ generate: ## Write gen and gen/stub from openapi.yaml
 	@$(GO) run github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen -config gen/stub/config.yaml openapi.yaml
 	@$(GO) run ./gen/internal/specgen openapi.yaml gen/stub
 
-fmt: $(GOLANGCI) ## Format the hand-written Go files
+fix: $(GOLANGCI) ## Format the hand-written Go files, and mend what the linter can
 	@$(GOLANGCI) fmt
+	@$(GOLANGCI) run --fix ./...
 
 ## Gates
 
@@ -129,7 +132,7 @@ test-race: ## Run the tests with the race detector, or fail
 	@$(GO) test -race $(if $(CI),-count=1) ./...
 
 docs-example: build ## Run the Python example of QuantConnect's documentation against the mock
-	@.ci/docs-example
+	@SHARED='$(SHARED)' .ci/docs-example
 
 clean: ## Remove what was built and the tools that were installed here
 	@rm -rf bin .bin
