@@ -22,7 +22,7 @@ CHECKS := generate-check tidy-check vet imports lint redocly cross test-race
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help mock build test test-race generate generate-check tidy-check vet lint fix imports cross redocly check \
-	docs-example bench fuzz clean
+	docs-example mutants bench fuzz clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -39,6 +39,9 @@ test: ## Run the tests, with the race detector where there is a C compiler
 	@if $(GO) build -race runtime/cgo 2>/dev/null; then race=-race; else race=; \
 		echo 'testing without the race detector, which needs cgo and a C compiler such as gcc'; fi; \
 	$(GO) test $$race ./...
+
+mutants: ## Change valid requests one thing at a time, and count what the contract stage catches
+	@$(GO) test -count=1 -run '^TestMutants$$' -v ./mockserver
 
 bench: ## Run the Go benchmarks; BENCH picks some by pattern
 	@$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
