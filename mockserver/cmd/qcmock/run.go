@@ -14,6 +14,8 @@ const (
 	exitOK     = 0
 	exitFailed = 1 // it could not do what it was asked to
 	exitUsage  = 2 // it was asked for something that it does not know
+	exitBroken = 3 // the consumer broke the contract
+	exitShort  = 4 // the consumer covered less than was asked for
 )
 
 // usageError is a mistake in the command line.
@@ -38,7 +40,7 @@ without credentials, waiting or cost.`,
 		},
 		RunE: func(*cobra.Command, []string) error { return nil },
 	}
-	root.AddCommand(serveCommand(), versionCommand(), fidelityCommand())
+	root.AddCommand(serveCommand(), reportCommand(getenv), versionCommand(), fidelityCommand())
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.SetArgs(args)
@@ -47,6 +49,9 @@ without credentials, waiting or cost.`,
 	root.SetErr(stderr)
 
 	cmd, err := root.ExecuteContextC(ctx)
+	if ended := (exitError{}); errors.As(err, &ended) {
+		return ended.code
+	}
 	usage := (*usageError)(nil)
 	switch mistaken := (usageError{}); {
 	case err == nil:
