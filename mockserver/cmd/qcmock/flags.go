@@ -79,15 +79,15 @@ func word(value *string) pflag.Value {
 
 func address(value *string) pflag.Value {
 	return checked[string]{value, "host:port", func(text string) (string, error) {
-		host, port, err := net.SplitHostPort(text)
+		if strings.Contains(text, "/") {
+			return "", errors.New("use a host and a port without http:// or a path, such as 127.0.0.1:5612")
+		}
+		_, port, err := net.SplitHostPort(text)
 		if err != nil {
 			if _, notNumber := strconv.ParseUint(text, 10, 16); notNumber == nil {
 				return "", fmt.Errorf("use a host and a port, such as 127.0.0.1:%s", text)
 			}
 			return "", errors.New("use a host and a port, such as 127.0.0.1:5612; port 0 takes a free one")
-		}
-		if strings.Contains(host, "/") {
-			return "", errors.New("use a host and a port without http:// or a path, such as 127.0.0.1:5612")
 		}
 		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 			return "", errors.New("use a port from 0 to 65535; 0 takes a free one")
