@@ -63,11 +63,11 @@ func (s *AgentService) Delete(ctx context.Context, agentID int) error {
 // Operation listAgents; evidence: documented request, observed answer.
 func (s *AgentService) List(ctx context.Context, organizationID string) ([]Agent, error) {
 	req, err := gen.NewListAgentsRequest(s.chain.server(), gen.ListAgentsRequest{OrganizationID: organizationID})
-	got, _, err := fetch[gen.AgentListResponse](ctx, s.chain, opListAgents, req, err)
+	got, ans, err := fetch[gen.AgentListResponse](ctx, s.chain, opListAgents, req, err)
 	if err != nil {
 		return nil, err
 	}
-	return got.Agents, nil
+	return listed(opListAgents, ans, "agents", true, got.Agents, func(a Agent) bool { return a.ID != 0 })
 }
 
 func providerKey(token *AgentToken) string {

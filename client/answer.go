@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
+	"reflect"
 	"strings"
 )
 
@@ -183,21 +184,81 @@ func orElse(text, otherwise string) string {
 	return text
 }
 
-// decode reads a payload out of a good answer. A member of a type that the contract does not expect is skipped rather
-// than fatal, since most members of answers are inferred; what a method cannot do without, it checks for itself.
-func decode[T any](ans *answer) (*T, error) {
+// decode reads a payload out of JSON. A member of a type that the contract does not expect counts as absent, since most
+// members of answers are inferred; what a method cannot do without, it checks for itself.
+func decode[T any](data []byte) *T {
 	payload := new(T)
-	err := json.Unmarshal(ans.body, payload)
-	if _, ok := errors.AsType[*json.UnmarshalTypeError](err); err != nil && !ok {
-		return nil, err
+	if json.Unmarshal(data, payload) != nil {
+		*payload = *new(T)
+		_ = json.Unmarshal(prune(reflect.TypeFor[T](), data), payload)
 	}
-	return payload, nil
+	return payload
 }
 
-// holds says that the answer has a member of that name, if only null.
-func (a *answer) holds(name string) bool {
+// prune leaves out of data what does not fit t: a member of an object, or a list's element, which becomes null to keep
+// the others in their places. It gives nil when nothing fits.
+func prune(t reflect.Type, data json.RawMessage) json.RawMessage {
+	if json.Unmarshal(data, reflect.New(t).Interface()) == nil {
+		return data
+	}
+	switch t.Kind() {
+	case reflect.Pointer:
+		return prune(t.Elem(), data)
+	case reflect.Slice:
+		var list []json.RawMessage
+		if json.Unmarshal(data, &list) != nil {
+			return nil
+		}
+		for i := range list {
+			list[i] = prune(t.Elem(), list[i]) // nil is written as null
+		}
+		return remarshal(list)
+	case reflect.Struct:
+		var members map[string]json.RawMessage
+		if json.Unmarshal(data, &members) != nil {
+			return nil
+		}
+		fit := make(map[string]json.RawMessage)
+		for i := range t.NumField() {
+			name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
+			if member, ok := members[name]; ok {
+				if member = prune(t.Field(i).Type, member); member != nil {
+					fit[name] = member
+				}
+			}
+		}
+		return remarshal(fit)
+	}
+	return nil
+}
+
+// remarshal writes JSON that was read a moment ago, which cannot fail.
+func remarshal(v any) json.RawMessage {
+	data, _ := json.Marshal(v)
+	return data
+}
+
+// member gives a member of the answer as it is written; nil when it is absent.
+func (a *answer) member(name string) json.RawMessage {
 	var members map[string]json.RawMessage
 	_ = json.Unmarshal(a.body, &members)
-	_, ok := members[name]
-	return ok
+	return members[name]
+}
+
+// listed checks a list that was decoded from the answer's member of that name. A null counts as an empty list, which is
+// how some servers write one; an absent list does so only where absence was seen to mean it.
+func listed[T any](op operation, ans *answer, name string, mayBeAbsent bool, list []T, identified func(T) bool) ([]T, error) {
+	raw := ans.member(name)
+	switch {
+	case raw == nil && !mayBeAbsent:
+		return nil, missing(op, ans, "the answer holds no list of "+name)
+	case raw != nil && string(raw) != "null" && list == nil:
+		return nil, missing(op, ans, name+" is something else than a list")
+	}
+	for _, item := range list {
+		if !identified(item) {
+			return nil, missing(op, ans, "the answer lists "+name+" without an id")
+		}
+	}
+	return list, nil
 }

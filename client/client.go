@@ -110,8 +110,8 @@ func (c *Client) String() string {
 	return fmt.Sprintf("client of %s for %s", c.BaseURL(), user)
 }
 
-// GoString is String for the %#v verb.
-func (c *Client) GoString() string { return fmt.Sprintf("&client.Client{%q}", c.String()) }
+// Format writes String for every verb.
+func (c *Client) Format(f fmt.State, verb rune) { writeFormatted(f, verb, "client.Client", c.String()) }
 
 // LogValue is String for package slog.
 func (c *Client) LogValue() slog.Value { return slog.StringValue(c.String()) }
@@ -133,11 +133,7 @@ func fetch[T any](
 	if err != nil {
 		return nil, nil, err
 	}
-	payload, err := decode[T](ans)
-	if err != nil {
-		return nil, nil, missing(op, ans, "the answer cannot be decoded")
-	}
-	return payload, ans, nil
+	return decode[T](ans.body), ans, nil
 }
 
 // exchange is send for the services: their errors are of type error, and a request that could not be built never leaves.

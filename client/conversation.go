@@ -38,12 +38,11 @@ func (a *conversationAnswer) conversation() (*Conversation, bool) {
 	if raw[0] != '{' {
 		return nil, false
 	}
-	var loose struct {
+	loose := decode[struct {
 		Messages     looseList `json:"messages"`
 		InputTokens  *int      `json:"inputTokens"`
 		OutputTokens *int      `json:"outputTokens"`
-	}
-	_ = json.Unmarshal(raw, &loose) // an odd member is left out
+	}](raw)
 	conversation := &Conversation{InputTokens: loose.InputTokens, OutputTokens: loose.OutputTokens}
 	for _, item := range loose.Messages {
 		conversation.Messages = append(conversation.Messages, readMessage(item))
@@ -52,12 +51,11 @@ func (a *conversationAnswer) conversation() (*Conversation, bool) {
 }
 
 func readMessage(raw json.RawMessage) Message {
-	var loose struct {
+	loose := decode[struct {
 		ID    *string   `json:"id"`
 		Role  *string   `json:"role"`
 		Parts looseList `json:"parts"`
-	}
-	_ = json.Unmarshal(raw, &loose)
+	}](raw)
 	message := Message{ID: loose.ID, Role: loose.Role}
 	for _, item := range loose.Parts {
 		message.Parts = append(message.Parts, readPart(item))

@@ -43,9 +43,9 @@ func (c Credentials) String() string {
 	return fmt.Sprintf("user %d, token %s", c.UserID, c.shownToken())
 }
 
-// GoString is String for the %#v verb.
-func (c Credentials) GoString() string {
-	return fmt.Sprintf("client.Credentials{UserID:%d, Token:%q}", c.UserID, c.shownToken())
+// Format writes String for every verb; some, such as %d, would not ask for it.
+func (c Credentials) Format(f fmt.State, verb rune) {
+	writeFormatted(f, verb, "client.Credentials", c.String())
 }
 
 // LogValue is String for package slog.

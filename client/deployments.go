@@ -72,10 +72,8 @@ func (s *DeploymentService) List(ctx context.Context, taskID int) ([]Deployment,
 	if err != nil {
 		return nil, err
 	}
-	if got.Deployments == nil && !ans.holds("deployments") {
-		return nil, missing(opListDeployments, ans, "the answer holds no list of deployments")
-	}
-	return got.Deployments, nil
+	return listed(opListDeployments, ans, "deployments", false, got.Deployments,
+		func(d Deployment) bool { return d.DeploymentID != "" })
 }
 
 // Stop interrupts a deployment. What it does to one that has ended is not documented.

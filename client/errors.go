@@ -1,8 +1,10 @@
 package client
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -110,8 +112,21 @@ func (e *Error) Unwrap() []error {
 // an error that is not cleaned of secrets.
 func (e *Error) Body() []byte { return e.body }
 
-// GoString is Error for the %#v verb, which would otherwise spell the body out.
-func (e *Error) GoString() string { return fmt.Sprintf("&client.Error{%q}", e.Error()) }
+// Format writes the text of Error for every verb, also when the struct itself is printed and not the pointer to it.
+// Otherwise package fmt would spell out the body.
+func (e Error) Format(f fmt.State, verb rune) { writeFormatted(f, verb, "client.Error", e.Error()) }
+
+// writeFormatted stands in for package fmt where a type must not be shown member by member.
+func writeFormatted(f fmt.State, verb rune, name, text string) {
+	switch {
+	case verb == 'v' && f.Flag('#'):
+		_, _ = fmt.Fprintf(f, "%s{%q}", name, text)
+	case verb == 'q':
+		_, _ = fmt.Fprintf(f, "%q", text)
+	default:
+		_, _ = io.WriteString(f, text)
+	}
+}
 
 // LogValue gives package slog the error's parts.
 func (e *Error) LogValue() slog.Value {
@@ -151,6 +166,17 @@ func statusText(code int) string {
 	return fmt.Sprintf("status %d", code)
 }
 
+// hidden keeps a cause's own text from whoever walks an error's chain: a transport may put anything into it. [errors.Is]
+// and [errors.As] see through.
+type hidden struct {
+	err   error
+	scrub *scrubber
+}
+
+func (h hidden) Error() string        { return h.scrub.text(h.err.Error()) }
+func (h hidden) Is(target error) bool { return errors.Is(h.err, target) }
+func (h hidden) As(target any) bool   { return errors.As(h.err, target) }
+
 // A scrubber knows the secrets of one call and takes them out of text. A nil one changes nothing.
 type scrubber struct{ secrets []string }
 
@@ -159,8 +185,16 @@ const shortestSecret = 4
 
 func (s *scrubber) add(secrets ...string) {
 	for _, secret := range secrets {
-		if len(secret) >= shortestSecret {
-			s.secrets = append(s.secrets, secret)
+		if len(secret) < shortestSecret {
+			continue
+		}
+		s.secrets = append(s.secrets, secret)
+		// A server may repeat JSON as it got it, or as PHP writes it.
+		quoted, _ := json.Marshal(secret)
+		for _, form := range []string{string(quoted[1 : len(quoted)-1]), strings.ReplaceAll(secret, "/", `\/`)} {
+			if form != secret {
+				s.secrets = append(s.secrets, form)
+			}
 		}
 	}
 }

@@ -130,7 +130,7 @@ func WithRequestEditor(edit RequestEditor) Option {
 	}
 }
 
-// WithTimeout bounds a single attempt, from dialling to the last byte of the answer; a call as a whole is bounded by its
+// WithTimeout bounds a single attempt, from the dial to the last byte of the answer; a call as a whole is bounded by its
 // context. 0 means no bound. Default: one minute.
 func WithTimeout(d time.Duration) Option {
 	return func(c *config) error {

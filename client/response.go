@@ -23,8 +23,10 @@ func (r Response) String() string {
 	return fmt.Sprintf("%s, %d bytes", statusText(r.StatusCode), len(r.Body))
 }
 
-// GoString is String for the %#v verb.
-func (r Response) GoString() string { return fmt.Sprintf("client.Response{%q}", r.String()) }
+// Format writes String for every verb.
+func (r Response) Format(f fmt.State, verb rune) {
+	writeFormatted(f, verb, "client.Response", r.String())
+}
 
 // LogValue is String for package slog.
 func (r Response) LogValue() slog.Value { return slog.StringValue(r.String()) }

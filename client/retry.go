@@ -90,6 +90,9 @@ func (c *chain) send(ctx context.Context, op operation, req *http.Request, secre
 	fail := func(e *Error) *Error {
 		e.Operation, e.scrub = op.id, scrub
 		e.Messages = scrub.texts(e.Messages)
+		if e.cause != nil {
+			e.cause = hidden{e.cause, scrub}
+		}
 		return e
 	}
 	if c.conf.credentials == nil {
@@ -164,6 +167,9 @@ func (c *chain) send(ctx context.Context, op operation, req *http.Request, secre
 func (c *chain) attempt(
 	ctx context.Context, req *http.Request, skew time.Duration, scrub *scrubber,
 ) (*answer, *Error) {
+	if err := ctx.Err(); err != nil {
+		return nil, &Error{cause: err, detail: err.Error(), unsent: true}
+	}
 	attemptCtx, cancel := ctx, context.CancelFunc(func() {})
 	if c.conf.timeout > 0 {
 		attemptCtx, cancel = context.WithTimeoutCause(ctx, c.conf.timeout, errAttemptTimeout)

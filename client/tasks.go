@@ -67,8 +67,5 @@ func (s *TaskService) List(ctx context.Context, organizationID string) ([]Task, 
 	if err != nil {
 		return nil, err
 	}
-	if got.Tasks == nil && !ans.holds("tasks") {
-		return nil, missing(opListTasks, ans, "the answer holds no list of tasks")
-	}
-	return got.Tasks, nil
+	return listed(opListTasks, ans, "tasks", false, got.Tasks, func(t Task) bool { return t.ID != 0 })
 }

@@ -19,6 +19,9 @@ const (
 	signatureLead = 300 * time.Second
 )
 
+// authAccepted is the journal's verdict on credentials that were let through.
+const authAccepted = "accepted"
+
 // How the texts of refused credentials begin, as the live service was seen to write them.
 const (
 	badHash      = "Hash doesn't match."
@@ -35,13 +38,13 @@ func (s *Server) authenticate(next http.Handler) http.Handler {
 		ex := exchangeOf(r.Context())
 		world, userID, refusal := s.judge(r.Header)
 		if refusal == nil {
-			ex.world, ex.userID, ex.auth = world, userID, "accepted"
+			ex.world, ex.userID, ex.auth = world, userID, authAccepted
 			ex.at = world.step()
 			next.ServeHTTP(w, r)
 			return
 		}
 		ex.auth = string(refusal.Class)
-		ex.violate(w, *refusal)
+		s.violate(ex, w, *refusal)
 		status := http.StatusOK
 		if s.authFailures == AuthFailuresDocumented {
 			status = http.StatusUnauthorized
@@ -115,8 +118,7 @@ func (s *Server) judge(header http.Header) (*World, int, *Violation) {
 		return nil, 0, &Violation{Class: AuthUser, Text: fmt.Sprintf(
 			"%s (%d): the mock knows no such user; use the credentials that it printed at start, or start it with --user-id %[2]d.", badUser, sig.userID)}
 	}
-	account, _ := w.account(sig.userID)
-	want := sha256.Sum256([]byte(account.Token + ":" + sig.timestamp))
+	want := sha256.Sum256([]byte(w.account(sig.userID).Token + ":" + sig.timestamp))
 	if subtle.ConstantTimeCompare([]byte(hex.EncodeToString(want[:])), []byte(sig.hash)) != 1 {
 		return nil, 0, &Violation{Class: AuthHash, Text: fmt.Sprintf(
 			"%s UID: %d: the token is another one, or the hash is not the lower-case hexadecimal SHA-256 of <token>:<timestamp> with the Timestamp header's own text.", badHash, sig.userID)}

@@ -200,6 +200,8 @@ type Struck struct {
 	Effect string `json:"effect"`
 	// OutsideContract says how the answer departs from the contract; empty when it keeps it.
 	OutsideContract string `json:"outsideContract,omitempty"`
+	// Garbled is true when the answer that was sent is not the one that the journal shows.
+	Garbled bool `json:"garbled,omitempty"`
 }
 
 // disturb lets the faults of the exchange's world strike.
@@ -267,7 +269,7 @@ func (ex *exchange) strike(ctx context.Context, a *answer, phase Phase, effect E
 		a.garble(effect.Garble)
 	}
 	if effect.Garble != "" {
-		ex.struck.OutsideContract = "the body is not what the contract asks for"
+		ex.struck.OutsideContract, ex.struck.Garbled = "the body is not what the contract asks for", true
 	} else if err := ex.operation.checkAnswer(a.status, a.body.Bytes()); err != nil {
 		ex.struck.OutsideContract = err.Error()
 	}

@@ -1,6 +1,7 @@
 package mockserver
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -94,6 +95,7 @@ type config struct {
 	seeded       bool
 	capacity     int
 	journalBytes int
+	severities   map[Class]Severity // of classes that do not have the default
 	logger       *slog.Logger
 }
 
@@ -117,6 +119,31 @@ func WithContract(contract Contract) Option {
 	return func(c *config) error {
 		return choose(&c.contract, contract, ContractStrict, ContractObserve, ContractOff)
 	}
+}
+
+// WithSeverity sets how much a class of violation matters. Refusals that are the service's own (of credentials, of unknown
+// identifiers, of what cannot be done now, of other paths and methods) stay refusals; their severity is for the report
+// alone. Default: [SeverityError] for every class.
+func WithSeverity(class Class, severity Severity) Option {
+	return func(c *config) error {
+		var known Class
+		if err := choose(&known, class, Classes...); err != nil {
+			return fmt.Errorf("severity: %w", err)
+		}
+		var chosen Severity
+		if err := choose(&chosen, severity, SeverityError, SeverityWarning, SeverityOff); err != nil {
+			return fmt.Errorf("severity of %s: %w", class, err)
+		}
+		if c.severities == nil {
+			c.severities = map[Class]Severity{}
+		}
+		c.severities[class] = severity
+		return nil
+	}
+}
+
+func (c *config) severity(class Class) Severity {
+	return cmp.Or(c.severities[class], SeverityError)
 }
 
 func choose[T ~string](setting *T, choice T, among ...T) error {

@@ -53,6 +53,8 @@ type exchange struct {
 	// value is the decoded body, as far as it has passed the contract.
 	value      any
 	violations []Violation
+	// transitions are the changes of status that the exchange was the first to see.
+	transitions []store.Transition
 	// served is true once the operation has been carried out.
 	served bool
 	struck *Struck
@@ -65,7 +67,9 @@ func exchangeOf(ctx context.Context) *exchange { return ctx.Value(exchangeKey{})
 // caller is the account on whose behalf a strict handler acts, and its store.
 func caller(ctx context.Context) (*store.Store, store.Account) {
 	ex := exchangeOf(ctx)
-	return ex.world.store, ex.world.caller(ex.userID)
+	account := ex.world.caller(ex.userID)
+	account.Saw = &ex.transitions
+	return ex.world.store, account
 }
 
 // answer is a response under way. Nothing is sent before all stages have had their say.
@@ -149,13 +153,13 @@ func (s *Server) locate(next http.Handler) http.Handler {
 		path := tidy(r.URL.Path)
 		byMethod, ok := s.contractTable.paths[strings.TrimPrefix(path, basePath)]
 		if !ok || !strings.HasPrefix(path, basePath+"/") {
-			ex.violate(w, Violation{Class: UnknownOperation})
+			s.violate(ex, w, Violation{Class: UnknownOperation})
 			refuse(w, http.StatusNotFound, s.contractTable.unknownPath(path))
 			return
 		}
 		op, ok := byMethod[r.Method]
 		if !ok {
-			ex.violate(w, Violation{Class: Method})
+			s.violate(ex, w, Violation{Class: Method})
 			w.Header().Set("Allow", allowed(byMethod))
 			refuse(w, http.StatusMethodNotAllowed, fmt.Sprintf("Method %s is not allowed for %s; use %s.",
 				short(r.Method), path, allowed(byMethod)))
@@ -166,12 +170,12 @@ func (s *Server) locate(next http.Handler) http.Handler {
 
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.maxBody))
 		if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-			ex.violate(w, Violation{Class: TooLarge})
+			s.violate(ex, w, Violation{Class: TooLarge})
 			refuse(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("The body is larger than %d bytes; send a smaller one.", tooLarge.Limit))
 			return
 		}
 		if err != nil {
-			ex.violate(w, Violation{Class: BodyNotJSON})
+			s.violate(ex, w, Violation{Class: BodyNotJSON})
 			refuse(w, http.StatusBadRequest, "The body broke off before its end; send it whole, with the Content-Length it has.")
 			return
 		}

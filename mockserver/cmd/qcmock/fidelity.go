@@ -70,7 +70,7 @@ func printLedger(out io.Writer, ledger mockserver.Ledger) error {
 	}
 	p.f("\nWHAT THE MOCK CHOSE, AND THE OPEN QUESTIONS (all inferred)\n")
 	for _, choice := range ledger.Choices {
-		p.f("\n  %s\n    %s\n    Open: %s\n", choice.ID, choice.Behaviour, choice.Question)
+		p.f("\n  %s\n    %s\n    Open: %s\n", choice.ID, choice.Behavior, choice.Question)
 	}
 	return p.err
 }

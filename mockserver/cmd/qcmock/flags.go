@@ -105,8 +105,8 @@ func flagError(cmd *cobra.Command, err error) error {
 			guess.AddCommand(&cobra.Command{Use: f.Name, Run: func(*cobra.Command, []string) {}})
 		})
 		if near := guess.SuggestionsFor(unknown.GetSpecifiedName()); len(near) > 0 {
-			return usageError{error: err, meant: "--" + near[0]}
+			return usageError{guessError{err, "--" + near[0]}}
 		}
 	}
-	return usageError{error: err}
+	return usageError{err}
 }

@@ -15,15 +15,20 @@ const (
 	exitOK     = 0
 	exitFailed = 1 // it could not do what it was asked to
 	exitUsage  = 2 // it was asked for something that it does not know
+	exitBroken = 3 // the consumer broke the contract
+	exitShort  = 4 // the consumer covered less than was asked for
 )
 
 // usageError is a mistake in the command line.
-type usageError struct {
-	error
-	meant string // what was probably meant, if anything is near
-}
+type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
+
+// guessError is a mistake of which one can guess what was meant.
+type guessError struct {
+	error
+	meant string
+}
 
 // usage lays out the help of every command.
 const usage = `Usage:
@@ -60,18 +65,18 @@ Exit codes: 0 done, 1 could not do it, 2 the command line is mistaken.`,
 				return nil
 			}
 			if len(args) == 0 {
-				return usageError{error: errors.New("a command is missing"), meant: "qcmock serve"}
+				return usageError{guessError{errors.New("a command is missing"), "qcmock serve"}}
 			}
-			mistake := usageError{error: fmt.Errorf("unknown command %q", args[0])}
+			err := fmt.Errorf("unknown command %q", args[0])
 			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-				mistake.meant = cmd.CommandPath() + " " + near[0]
+				err = guessError{err, cmd.CommandPath() + " " + near[0]}
 			}
-			return mistake
+			return usageError{err}
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return printVersions(cmd) },
 	}
 	root.Flags().BoolVar(&version, "version", false, "print the versions, as the command version does")
-	root.AddCommand(serveCommand(), versionCommand(), fidelityCommand())
+	root.AddCommand(serveCommand(), reportCommand(getenv), versionCommand(), fidelityCommand())
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetHelpCommand(helpCommand())
 	root.SetUsageTemplate(usage)
@@ -82,16 +87,18 @@ Exit codes: 0 done, 1 could not do it, 2 the command line is mistaken.`,
 	root.SetErr(stderr)
 
 	cmd, err := root.ExecuteContextC(ctx)
+	if ended := (exitError{}); errors.As(err, &ended) {
+		return ended.code
+	}
 	if err == nil {
 		return exitOK
 	}
 	fmt.Fprintf(stderr, "%s: %v\n", cmd.CommandPath(), err)
-	mistake := usageError{}
-	if !errors.As(err, &mistake) {
+	if !errors.As(err, &usageError{}) {
 		return exitFailed
 	}
-	if mistake.meant != "" {
-		fmt.Fprintf(stderr, "Did you mean %q?\n", mistake.meant)
+	if guess := (guessError{}); errors.As(err, &guess) {
+		fmt.Fprintf(stderr, "Did you mean %q?\n", guess.meant)
 	}
 	if cmd.Name() == "help" {
 		cmd = root
@@ -109,7 +116,7 @@ func helpCommand() *cobra.Command {
 			root := cmd.Root()
 			topic, rest, err := root.Find(args)
 			if err == nil && len(args) > 0 && (topic == root || len(rest) > 0) {
-				err = usageError{error: fmt.Errorf("unknown command %q", strings.Join(args, " "))}
+				err = usageError{fmt.Errorf("unknown command %q", strings.Join(args, " "))}
 			}
 			if err != nil {
 				return err
@@ -123,7 +130,7 @@ func helpCommand() *cobra.Command {
 // noArgs refuses arguments with a usage error.
 func noArgs(_ *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return usageError{error: fmt.Errorf("unexpected argument %q", args[0])}
+		return usageError{fmt.Errorf("unexpected argument %q", args[0])}
 	}
 	return nil
 }

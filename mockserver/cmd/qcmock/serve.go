@@ -72,7 +72,7 @@ Everything is kept in memory, and gone when the mock stops.`,
 			}
 			server, err := mockserver.New(opts...)
 			if err != nil {
-				return usageError{error: err}
+				return usageError{err}
 			}
 			listener, err := new(net.ListenConfig).Listen(cmd.Context(), "tcp", addr)
 			if err != nil {

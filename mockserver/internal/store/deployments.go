@@ -18,6 +18,8 @@ type deployment struct {
 	run       lifecycle.Run
 	story     *Story // of the task's own prompt
 	followUps []turn
+	// seen is how many of the run's entries some call has seen.
+	seen int
 }
 
 func (d *deployment) wire(run lifecycle.Run) gen.AgentDeployment {
@@ -51,6 +53,19 @@ func (s *Store) keep(d *deployment, run lifecycle.Run) *deployment {
 	changed.run = run
 	s.state.deployments.Set(changed.id, &changed)
 	return &changed
+}
+
+// show is what a caller sees of a deployment, noted if it is the first to see it.
+func (s *Store) show(by Account, d *deployment, run lifecycle.Run) gen.AgentDeployment {
+	if entered := run.Entered(); by.Saw != nil && len(entered) > d.seen {
+		for _, e := range entered[d.seen:] {
+			*by.Saw = append(*by.Saw, Transition{DeploymentID: d.id, Status: e.Status, At: e.At})
+		}
+		changed := *d
+		changed.seen = len(entered)
+		s.state.deployments.Set(changed.id, &changed)
+	}
+	return d.wire(run)
 }
 
 // CreateDeployment starts a run of a task.
@@ -96,7 +111,7 @@ func (s *Store) CreateDeployment(by Account, req gen.CreateAgentDeploymentReques
 	}
 	s.state.deployments.Set(d.id, d)
 	s.state.deploymentsOf.Set(deployed{t.ID, d.seq, d.id})
-	return d.wire(d.run), nil
+	return s.show(by, d, d.run), nil
 }
 
 // ReadDeployment gives a deployment as it stands now, and counts as a read of it.
@@ -112,7 +127,7 @@ func (s *Store) ReadDeployment(by Account, req gen.ReadAgentDeploymentRequest) (
 	if d.run.At(now).CountsReads() {
 		d = s.keep(d, run)
 	}
-	return d.wire(run), nil
+	return s.show(by, d, run), nil
 }
 
 // PromptDeployment gives a deployment another prompt to work on, whether it still runs or not.
@@ -133,7 +148,7 @@ func (s *Store) PromptDeployment(by Account, req gen.UpdateAgentDeploymentReques
 	prompted.followUps = append(slices.Clip(d.followUps), turn{req.Prompt, story})
 	prompted.run = d.run.Prompt(now, story.Plan, held)
 	s.state.deployments.Set(prompted.id, &prompted)
-	return prompted.wire(prompted.run), nil
+	return s.show(by, &prompted, prompted.run), nil
 }
 
 // StopDeployment ends a deployment. Stopping one that has ended succeeds and changes nothing.
@@ -144,7 +159,8 @@ func (s *Store) StopDeployment(by Account, req gen.StopAgentDeploymentRequest) e
 	if err != nil {
 		return err
 	}
-	s.keep(d, d.run.Stop(s.now()))
+	d = s.keep(d, d.run.Stop(s.now()))
+	s.show(by, d, d.run)
 	return nil
 }
 
@@ -174,7 +190,7 @@ func (s *Store) ListDeployments(by Account, req gen.ListAgentDeploymentsRequest)
 	deployments := []gen.AgentDeployment{}
 	for entry := range s.deploymentsOf(t.ID) {
 		if d, ok := s.state.deployments.Get(entry.id); ok {
-			deployments = append(deployments, d.wire(d.run.At(now)))
+			deployments = append(deployments, s.show(by, d, d.run.At(now)))
 		}
 	}
 	return deployments, nil
