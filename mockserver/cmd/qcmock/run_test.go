@@ -73,7 +73,7 @@ func TestMistakes(t *testing.T) {
 		{"frobnicate", "qcmock: unknown command \"frobnicate\"\n", seeRoot},
 		{"help frobnicate", "qcmock help: unknown command \"frobnicate\"\n", seeRoot},
 		{"help serve now", "qcmock help: unknown command \"serve now\"\n", seeRoot},
-		{"--verison", "qcmock: unknown flag: --verison\nDid you mean \"--version\"?\n", seeRoot},
+		{"--vershun", "qcmock: unknown flag: --vershun\nDid you mean \"--version\"?\n", seeRoot},
 		{"version now", "qcmock version: unexpected argument \"now\"\n", "Run 'qcmock version --help' for what there is.\n"},
 		{"fidelity now", "qcmock fidelity: unexpected argument \"now\"\n", "Run 'qcmock fidelity --help' for what there is.\n"},
 		{"serve now", "qcmock serve: unexpected argument \"now\"\n", seeServe},

@@ -107,7 +107,7 @@ func TestWelcomeCurl(t *testing.T) {
 					t.Logf("%s is not here", shell[0])
 					continue
 				}
-				cmd := exec.CommandContext(t.Context(), shell[0], shell[1:]...) //nolint:gosec // one of those above
+				cmd := exec.CommandContext(t.Context(), shell[0], shell[1:]...)
 				cmd.Stdin = strings.NewReader(command)
 				cmd.Env = childEnv(t)
 				out, err := cmd.CombinedOutput()
@@ -402,7 +402,7 @@ func TestStopDrains(t *testing.T) {
 		t.Fatalf("it did not begin to stop:\n%s", m.stderr)
 	}
 	resp := finish()
-	if resp.StatusCode != 401 {
+	if resp.StatusCode != http.StatusUnauthorized {
 		t.Errorf("status %d", resp.StatusCode)
 	}
 	if code := m.stop(); code != exitOK {
