@@ -30,6 +30,12 @@ func (ex *exchange) violate(w http.ResponseWriter, violations ...Violation) {
 	ex.violations = append(ex.violations, violations...)
 }
 
+// refuse notes a violation and answers with its sentence.
+func (ex *exchange) refuse(w http.ResponseWriter, status int, class Class, sentence string) {
+	ex.violate(w, Violation{Class: class, Text: sentence})
+	refuse(w, status, sentence)
+}
+
 // refuseError turns what a strict handler returned into an answer: a refusal of the store into the envelope with success
 // false, anything else into a 500.
 func (s *Server) refuseError(w http.ResponseWriter, r *http.Request, err error) {

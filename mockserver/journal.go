@@ -69,7 +69,8 @@ type journal struct {
 	last    int
 }
 
-func (j *journal) add(e Entry) {
+// add numbers the entry and keeps it.
+func (j *journal) add(e Entry) Entry {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.last++
@@ -83,6 +84,7 @@ func (j *journal) add(e Entry) {
 	}
 	// Appending reallocates in time and copies only what is left, so cutting the front costs nothing and keeps nothing.
 	j.entries = j.entries[drop:]
+	return e
 }
 
 func (j *journal) all() []Entry {
@@ -102,13 +104,13 @@ func (s *Server) record(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ex := exchangeOf(r.Context())
 		a := w.(*answer)
-		e := Entry{At: s.now(), Request: Request{Method: r.Method, Path: redactedPath(r.URL), Header: redactedHeader(r.Header)}}
+		e := Entry{At: s.now(), Request: Request{Method: r.Method, Path: redactedPath(r.URL), Header: s.keptHeader(r.Header)}}
 		answered := false
 		defer func() {
 			book := s.journal
 			if ex.world != nil {
 				e.At = ex.at
-				e.World = &ex.userID
+				e.World = new(ex.userID) // a pointer into ex would keep the whole exchange, its body included
 				book = ex.world.journal
 			}
 			if ex.operation != nil {
@@ -119,18 +121,22 @@ func (s *Server) record(next http.Handler) http.Handler {
 			if answered {
 				e.Response = &Answer{Status: a.status, Body: a.body.String()}
 			}
-			book.add(e)
+			e = book.add(e)
+			for _, observe := range s.observers {
+				observe(e)
+			}
 		}()
 		next.ServeHTTP(w, r)
 		answered = true
 	})
 }
 
-// redactedHeader keeps the headers that say something about the consumer. Authorization becomes the user id alone.
-func redactedHeader(header http.Header) map[string]string {
+// keptHeader keeps the headers that say something about the consumer. Authorization becomes the user id alone. With a seed,
+// Timestamp is left out: it is the one thing in a request that has to differ from run to run.
+func (s *Server) keptHeader(header http.Header) map[string]string {
 	kept := map[string]string{}
 	for _, name := range []string{"Accept", "Content-Type", "Timestamp", "User-Agent"} {
-		if values := header.Values(name); len(values) > 0 {
+		if values := header.Values(name); len(values) > 0 && !(s.seeded && name == "Timestamp") {
 			kept[name] = short(strings.Join(values, ", "))
 		}
 	}

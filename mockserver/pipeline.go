@@ -149,15 +149,13 @@ func (s *Server) locate(next http.Handler) http.Handler {
 		path := tidy(r.URL.Path)
 		byMethod, ok := s.contractTable.paths[strings.TrimPrefix(path, basePath)]
 		if !ok || !strings.HasPrefix(path, basePath+"/") {
-			ex.violate(w, Violation{Class: UnknownOperation})
-			refuse(w, http.StatusNotFound, s.contractTable.unknownPath(path))
+			ex.refuse(w, http.StatusNotFound, UnknownOperation, s.contractTable.unknownPath(path))
 			return
 		}
 		op, ok := byMethod[r.Method]
 		if !ok {
-			ex.violate(w, Violation{Class: Method})
 			w.Header().Set("Allow", allowed(byMethod))
-			refuse(w, http.StatusMethodNotAllowed, fmt.Sprintf("Method %s is not allowed for %s; use %s.",
+			ex.refuse(w, http.StatusMethodNotAllowed, Method, fmt.Sprintf("Method %s is not allowed for %s; use %s.",
 				short(r.Method), path, allowed(byMethod)))
 			return
 		}
@@ -166,13 +164,11 @@ func (s *Server) locate(next http.Handler) http.Handler {
 
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.maxBody))
 		if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-			ex.violate(w, Violation{Class: TooLarge})
-			refuse(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("The body is larger than %d bytes; send a smaller one.", tooLarge.Limit))
+			ex.refuse(w, http.StatusRequestEntityTooLarge, TooLarge, fmt.Sprintf("The body is larger than %d bytes; send a smaller one.", tooLarge.Limit))
 			return
 		}
 		if err != nil {
-			ex.violate(w, Violation{Class: BodyNotJSON})
-			refuse(w, http.StatusBadRequest, "The body broke off before its end; send it whole, with the Content-Length it has.")
+			ex.refuse(w, http.StatusBadRequest, BodyNotJSON, "The body broke off before its end; send it whole, with the Content-Length it has.")
 			return
 		}
 		ex.body = body
