@@ -136,7 +136,7 @@ func (s *Server) record(next http.Handler) http.Handler {
 func (s *Server) keptHeader(header http.Header) map[string]string {
 	kept := map[string]string{}
 	for _, name := range []string{"Accept", "Content-Type", "Timestamp", "User-Agent"} {
-		if values := header.Values(name); len(values) > 0 && !(s.seeded && name == "Timestamp") {
+		if values := header.Values(name); len(values) > 0 && (name != "Timestamp" || !s.seeded) {
 			kept[name] = short(strings.Join(values, ", "))
 		}
 	}
