@@ -17,7 +17,16 @@ import (
 
 // asTest runs the body of a test where there is none: Examples have no *testing.T.
 func asTest(body func(t *testing.T)) {
-	testing.RunTests(func(string, string) (bool, error) { return true, nil }, []testing.InternalTest{{Name: "Example", F: body}})
+	ran := false // with -count, what follows would run it as often again
+	testing.RunTests(func(string, string) (bool, error) { return true, nil }, []testing.InternalTest{{
+		Name: "Example",
+		F: func(t *testing.T) {
+			if !ran {
+				ran = true
+				body(t)
+			}
+		},
+	}})
 }
 
 // research is the code under test: it has an agent work on a prompt and gives the status that it ended with.

@@ -296,6 +296,9 @@ func TestMisusedVerbsEndTheTest(t *testing.T) {
 		"inject fault": func(srv *mocktest.Server) {
 			srv.Inject(mockserver.Fault{Operation: "creatTask", Effect: mockserver.Drop()})
 		},
+		"has no body": func(srv *mocktest.Server) {
+			srv.Inject(mockserver.Fault{Effect: mockserver.Respond(http.StatusNoContent, "{}")})
+		},
 		"negative user id": func(srv *mocktest.Server) {
 			srv.Client(client.WithCredentials(client.Credentials{UserID: -1, Token: "x"}))
 		},
