@@ -178,12 +178,17 @@ func (w *World) ClearFaults() {
 func (w *World) due(operation string, userID int, phase Phase) (Effect, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	var first *armed
 	for i := range w.faults {
-		if w.faults[i].strikes(operation, userID, phase) {
-			return w.faults[i].Effect, true
+		if w.faults[i].sees(operation, userID, phase) && first == nil {
+			first = &w.faults[i]
 		}
 	}
-	return Effect{}, false
+	if first == nil {
+		return Effect{}, false
+	}
+	first.struck++
+	return first.Effect, true
 }
 
 // Journal is the exchanges of this world that are still remembered, oldest first.
