@@ -60,11 +60,11 @@ const (
 // Account is a user of the imaginary QuantConnect.
 type Account struct {
 	// UserID is the number that a signature names.
-	UserID int
+	UserID int `json:"userId"`
 	// Token is the API token that a signature is made with.
-	Token string
+	Token string `json:"token,omitempty"`
 	// Organizations are the identifiers of the organizations that the user belongs to.
-	Organizations []string
+	Organizations []string `json:"organizations,omitempty"`
 }
 
 // DefaultAccount is the account of a server that was given none.
@@ -94,6 +94,7 @@ type config struct {
 	maxWorlds    int
 	seeded       bool
 	capacity     int
+	scenario     *Scenario
 	journalBytes int
 	severities   map[Class]Severity // of classes that do not have the default
 	logger       *slog.Logger
