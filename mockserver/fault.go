@@ -178,6 +178,15 @@ type armed struct {
 	seen int
 }
 
+// CountedFault is a fault of a world and what has become of it.
+type CountedFault struct {
+	Fault
+	// Seen is how many exchanges it was meant for, those that it let pass included. It stops when the fault is used up.
+	Seen int `json:"seen"`
+	// Struck is how many exchanges it has disturbed.
+	Struck int `json:"struck"`
+}
+
 // strikes counts an exchange and reports whether it is to be disturbed.
 func (a *armed) strikes(operation string, userID int, phase Phase) bool {
 	if a.Phase != phase || a.Operation != "" && a.Operation != operation || a.UserID != nil && *a.UserID != userID {
