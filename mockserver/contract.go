@@ -296,7 +296,7 @@ type checker struct {
 func (c *checker) members(pointer string, schema *openapi3.Schema, value any) {
 	switch value := value.(type) {
 	case map[string]any:
-		if open := schema.AdditionalProperties.Has; !schema.Type.Is("object") || open != nil && *open {
+		if open := schema.AdditionalProperties; !schema.Type.Is("object") || open.Schema != nil || open.Has != nil && *open.Has {
 			return
 		}
 		for name, member := range value {

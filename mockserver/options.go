@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -59,11 +60,11 @@ const (
 // Account is a user of the imaginary QuantConnect.
 type Account struct {
 	// UserID is the number that a signature names.
-	UserID int
+	UserID int `json:"userId"`
 	// Token is the API token that a signature is made with.
-	Token string
+	Token string `json:"token,omitempty"`
 	// Organizations are the identifiers of the organizations that the user belongs to.
-	Organizations []string
+	Organizations []string `json:"organizations"`
 }
 
 // DefaultAccount is the account of a server that was given none.
@@ -94,6 +95,7 @@ type config struct {
 	seeded       bool
 	capacity     int
 	journalBytes int
+	controlToken string
 	logger       *slog.Logger
 }
 
@@ -226,6 +228,24 @@ func WithMaxWorlds(n int) Option {
 		return nil
 	}
 }
+
+// WithControlToken lets programs of other computers use what is under /_mock/, if they show this token: in the header
+// Qcmock-Control-Token, or as Authorization: Bearer. It goes over the wire as it is. Default: none, and only programs of
+// the same computer may; they need no token in either case.
+func WithControlToken(token string) Option {
+	return func(c *config) error {
+		if len(token) < minControlToken {
+			return fmt.Errorf("control token of %d bytes: use %d or more, none of which can be guessed", len(token), minControlToken)
+		}
+		if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+			return errors.New("control token: use letters, digits and punctuation, so that a header can hold it")
+		}
+		c.controlToken = token
+		return nil
+	}
+}
+
+const minControlToken = 16
 
 // WithLogger sets where the server reports its own bugs. Nothing else is logged. Default: nowhere.
 func WithLogger(logger *slog.Logger) Option {
