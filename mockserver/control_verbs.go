@@ -78,7 +78,7 @@ func decode[T any](c *controlCall) (T, error) {
 		return value, nil
 	}
 	if err := json.Unmarshal(c.body, &value); err != nil {
-		return value, fmt.Errorf("read the body: %w", err)
+		return value, err
 	}
 	return value, nil
 }
