@@ -69,7 +69,7 @@ func claim(header http.Header) (string, bool) {
 // is none.
 func (s *Server) claimed(header http.Header) (*World, int) {
 	if s.auth == AuthOff {
-		return s.Default(), s.accounts[0].UserID
+		return s.Default(), s.Default().Account().UserID
 	}
 	text, ok := claim(header)
 	if !ok {
@@ -93,7 +93,7 @@ type signature struct {
 
 func (s *Server) judge(header http.Header) (*World, int, *Violation) {
 	if s.auth == AuthOff {
-		return s.Default(), s.accounts[0].UserID, nil
+		return s.Default(), s.Default().Account().UserID, nil
 	}
 	sig, refusal := readSignature(header)
 	if refusal != nil {

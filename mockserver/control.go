@@ -66,7 +66,11 @@ func (s *Server) serveControl(w http.ResponseWriter, r *http.Request, verbs map[
 			return nil, nil, err
 		}
 	}
-	c.body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, s.maxBody))
+	limit := s.maxBody
+	if route.request == nil {
+		limit = max(limit, maxScenarioBytes)
+	}
+	c.body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 		return nil, nil, controlError{http.StatusRequestEntityTooLarge, fmt.Sprintf("The body is larger than %d bytes; send a smaller one.", tooLarge.Limit)}
 	}
@@ -81,9 +85,9 @@ func (s *Server) serveControl(w http.ResponseWriter, r *http.Request, verbs map[
 }
 
 func writeControl(w http.ResponseWriter, route *controlRoute, value any) error {
-	if text, ok := value.(yamlText); ok {
-		w.Header().Set("Content-Type", yamlMedia)
-		_, _ = w.Write(text)
+	if d, ok := value.(document); ok {
+		w.Header().Set("Content-Type", d.media)
+		_, _ = w.Write(d.text)
 		return nil
 	}
 	var body strings.Builder
@@ -103,8 +107,11 @@ const (
 	yamlMedia = "application/yaml"
 )
 
-// yamlText is an answer that is not JSON.
-type yamlText []byte
+// document is an answer that is sent as it is.
+type document struct {
+	media string
+	text  []byte
+}
 
 // controlError is a refusal with a status of its own. Every other error of a verb is about its arguments, and a 400.
 type controlError struct {
@@ -137,9 +144,6 @@ func (s *Server) refuseControl(w http.ResponseWriter, r *http.Request, err error
 		if status == http.StatusUnauthorized {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="qcmock"`)
 		}
-	case violationsError:
-		refuse(w, status, e.sentences()...)
-		return
 	case internalError:
 		s.logger.Error("error while answering", "path", r.URL.Path, "error", err.Error())
 		refuse(w, http.StatusInternalServerError, bug("it could not answer"))
@@ -148,7 +152,19 @@ func (s *Server) refuseControl(w http.ResponseWriter, r *http.Request, err error
 	if errors.As(err, &conflict{}) {
 		status = http.StatusConflict
 	}
-	refuse(w, status, sentence(err.Error()))
+	refuse(w, status, sentences(err)...)
+}
+
+// sentences are the texts of an error, or of each that it joins.
+func sentences(err error) []string {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var all []string
+		for _, one := range joined.Unwrap() {
+			all = append(all, sentences(one)...)
+		}
+		return all
+	}
+	return []string{sentence(err.Error())}
 }
 
 // sentence writes the text of an error as one.
@@ -248,23 +264,11 @@ func (route *controlRoute) check(r *http.Request, body []byte) error {
 	if !slices.ContainsFunc(violations, func(v Violation) bool { return v.Class == BodyNotJSON }) {
 		violations = append(violations, checkValue(route.request, value)...)
 	}
-	if len(violations) > 0 {
-		return violationsError(violations)
+	var errs []error
+	for _, v := range violations {
+		errs = append(errs, errors.New(v.Text))
 	}
-	return nil
-}
-
-// violationsError is a body that breaks control.yaml.
-type violationsError []Violation
-
-func (e violationsError) Error() string { return strings.Join(e.sentences(), " ") }
-
-func (e violationsError) sentences() []string {
-	sentences := make([]string, len(e))
-	for i, v := range e {
-		sentences[i] = sentence(v.Text)
-	}
-	return sentences
+	return errors.Join(errs...)
 }
 
 // Health says that the server answers, and which versions it is made of.

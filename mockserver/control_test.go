@@ -407,6 +407,44 @@ func TestControlKeepsABoundedNumberOfSnapshots(t *testing.T) {
 	}
 }
 
+func TestControlLoadsScenarios(t *testing.T) {
+	t.Parallel()
+	m := driven(t)
+	deployed(t, m.defaultConsumer())
+	const load = "POST /worlds/default/load"
+	if w := m.call(load, `{"capacity":3,"rules":[{"plan":"stuck-in-queue"}]}`); w["capacity"] != 3.0 || w["tasks"] != 0.0 || w["exchanges"] != 0.0 {
+		t.Errorf("the world is %v", w)
+	}
+	deployed(t, m.defaultConsumer())
+	m.call("POST /worlds/default/advance", `{"by":"24h"}`)
+	if got := fmt.Sprint(m.deployments()); got != "map[InQueue:1]" {
+		t.Errorf("deployments are %s under the scenario's rule", got)
+	}
+
+	yaml := request(t, load, "accounts:\n  - userId: 8\n    token: eight\nfaults:\n  - effect: { drop: true }\n")
+	yaml.Header.Set("Content-Type", "application/yaml")
+	if a := m.send(yaml); a.status != http.StatusOK || a.body["userId"] != 8.0 || a.body["token"] != "eight" || a.body["faults"] != 1.0 {
+		t.Errorf("a scenario in YAML: %d %s", a.status, a.raw)
+	}
+	if w := m.call("GET /worlds/8", ""); w["userId"] != 8.0 {
+		t.Errorf("the world of the scenario's account is %v", w)
+	}
+
+	m.refused(http.StatusBadRequest, "did you mean", load, `{"capacty":3}`)
+	m.refused(http.StatusUnsupportedMediaType, "Content-Type is missing; send the body as application/json or application/yaml.", load, "")
+	if a := m.refused(http.StatusBadRequest, " | ", load, `{"capacity":-1,"rules":[{"plan":"no-such-plan"}]}`); !strings.Contains(a.errors(), "no-such-plan") {
+		t.Errorf("two mistakes: %s", a.raw)
+	}
+	m.call("POST /worlds", `{"userId":9}`)
+	m.refused(http.StatusBadRequest, "belongs to another world", load, `{"accounts":[{"userId":9}]}`)
+	if w := m.call("GET /worlds/8", ""); w["faults"] != 1.0 {
+		t.Errorf("a refused scenario changed the world to %v", w)
+	}
+	// A scenario may be larger than a request of a consumer.
+	m.call(load, `{"description":"`+strings.Repeat("x", 2<<20)+`"}`)
+	m.refused(http.StatusRequestEntityTooLarge, "larger than", load, `{"description":"`+strings.Repeat("x", 4<<20)+`"}`)
+}
+
 func TestControlForksWorlds(t *testing.T) {
 	t.Parallel()
 	m := driven(t)

@@ -1,6 +1,7 @@
 package mockserver
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"fmt"
@@ -28,8 +29,11 @@ type object map[string]any
 // control.yaml, then its line here, which only decodes, calls and encodes.
 func (s *Server) controlVerbs() map[string]verb {
 	return map[string]verb{
-		"health":        func(*controlCall) (any, error) { return s.Health(), nil },
-		"controlSpec":   func(*controlCall) (any, error) { return yamlText(ControlSpec()), nil },
+		"health":      func(*controlCall) (any, error) { return s.Health(), nil },
+		"controlSpec": func(*controlCall) (any, error) { return document{yamlMedia, ControlSpec()}, nil },
+		"scenarioSchema": func(*controlCall) (any, error) {
+			return document{"application/schema+json", ScenarioSchema()}, nil
+		},
 		"serverJournal": func(*controlCall) (any, error) { return object{"entries": s.Journal()}, nil },
 		"worlds":        s.controlWorlds,
 		"newWorld":      s.controlNewWorld,
@@ -37,6 +41,7 @@ func (s *Server) controlVerbs() map[string]verb {
 		"deleteWorld":   s.controlDeleteWorld,
 		"journal":       func(c *controlCall) (any, error) { return object{"entries": c.world.Journal()}, nil },
 
+		"load": controlLoad,
 		"reset": func(c *controlCall) (any, error) {
 			c.world.Reset()
 			return c.now(), nil
@@ -71,8 +76,8 @@ func (s *Server) controlVerbs() map[string]verb {
 	}
 }
 
-// decode reads the body; without one, everything is zero.
-func decode[T any](c *controlCall) (T, error) {
+// bodyOf reads the body; without one, everything is zero.
+func bodyOf[T any](c *controlCall) (T, error) {
 	var value T
 	if len(c.body) == 0 {
 		return value, nil
@@ -159,7 +164,7 @@ func (s *Server) account(sent credentials) Account {
 }
 
 func (s *Server) controlNewWorld(c *controlCall) (any, error) {
-	sent, err := decode[credentials](c)
+	sent, err := bodyOf[credentials](c)
 	if err != nil {
 		return nil, err
 	}
@@ -177,8 +182,19 @@ func (s *Server) controlDeleteWorld(c *controlCall) (any, error) {
 	return object{"deleted": c.world.Account().UserID}, nil
 }
 
+func controlLoad(c *controlCall) (any, error) {
+	scenario, err := ReadScenario(bytes.NewReader(c.body))
+	if err != nil {
+		return nil, err
+	}
+	if err := c.world.Load(scenario); err != nil {
+		return nil, err
+	}
+	return c.describe(c.world), nil
+}
+
 func (s *Server) controlFork(c *controlCall) (any, error) {
-	sent, err := decode[credentials](c)
+	sent, err := bodyOf[credentials](c)
 	if err != nil {
 		return nil, err
 	}
@@ -191,7 +207,7 @@ func (s *Server) controlFork(c *controlCall) (any, error) {
 }
 
 func controlSetCapacity(c *controlCall) (any, error) {
-	sent, err := decode[struct{ Capacity int }](c)
+	sent, err := bodyOf[struct{ Capacity int }](c)
 	if err != nil {
 		return nil, err
 	}
@@ -202,7 +218,7 @@ func controlSetCapacity(c *controlCall) (any, error) {
 }
 
 func controlSetSpeed(c *controlCall) (any, error) {
-	sent, err := decode[struct{ Speed float64 }](c)
+	sent, err := bodyOf[struct{ Speed float64 }](c)
 	if err != nil {
 		return nil, err
 	}
@@ -213,7 +229,7 @@ func controlSetSpeed(c *controlCall) (any, error) {
 }
 
 func controlAdvance(c *controlCall) (any, error) {
-	sent, err := decode[struct{ By Duration }](c)
+	sent, err := bodyOf[struct{ By Duration }](c)
 	if err != nil {
 		return nil, err
 	}
@@ -225,7 +241,7 @@ func controlAdvance(c *controlCall) (any, error) {
 }
 
 func controlInject(c *controlCall) (any, error) {
-	fault, err := decode[Fault](c)
+	fault, err := bodyOf[Fault](c)
 	if err != nil {
 		return nil, err
 	}
@@ -247,7 +263,7 @@ func controlSnapshot(c *controlCall) (any, error) {
 }
 
 func controlRestore(c *controlCall) (any, error) {
-	sent, err := decode[struct{ Snapshot string }](c)
+	sent, err := bodyOf[struct{ Snapshot string }](c)
 	if err != nil {
 		return nil, err
 	}

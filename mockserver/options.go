@@ -64,7 +64,7 @@ type Account struct {
 	// Token is the API token that a signature is made with.
 	Token string `json:"token,omitempty"`
 	// Organizations are the identifiers of the organizations that the user belongs to.
-	Organizations []string `json:"organizations"`
+	Organizations []string `json:"organizations,omitempty"`
 }
 
 // DefaultAccount is the account of a server that was given none.
@@ -94,6 +94,7 @@ type config struct {
 	maxWorlds    int
 	seeded       bool
 	capacity     int
+	scenario     *Scenario
 	journalBytes int
 	controlToken string
 	logger       *slog.Logger

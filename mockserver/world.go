@@ -27,6 +27,10 @@ type World struct {
 	// initial is what Reset goes back to; anew is true when time begins anew then.
 	initial Snapshot
 	anew    bool
+	// loaded and clockOf are what a scenario said, if one was loaded.
+	loaded   store.Content
+	loadedAt time.Time
+	clockOf  *ScenarioClock
 	// kept are the snapshots that are kept for programs elsewhere; lastKept numbers them.
 	kept     map[string]Snapshot
 	lastKept int
@@ -44,22 +48,36 @@ func (s *Server) newWorld(account Account) *World {
 		accounts: []Account{account},
 		ownsAll:  s.auth == AuthAny,
 		journal:  &journal{limit: s.journalBytes},
-		clock:    s.newClock(),
+		clock:    s.newClock(nil),
 	}
 	// Identifiers depend on the seed and the user id alone, whatever the other worlds do.
 	w.store = store.New(store.Config{Now: w.Now, Seed: fmt.Sprintf("%s/%d", s.seed, account.UserID)})
+	w.loaded.Capacity = s.capacity
 	w.store.SetCapacity(s.capacity)
 	w.initial, w.anew = w.Snapshot(), true
 	return w
 }
 
-// newClock goes with the base clock, or by steps when the server was given a seed: only then do two runs see the same
-// times.
-func (s *Server) newClock() lifecycle.Clock {
+// newClock begins a world's time, as a scenario says if it does. It goes with the base clock, or by steps when the server
+// was given a seed: only then do two runs see the same times.
+func (s *Server) newClock(says *ScenarioClock) lifecycle.Clock {
+	base, speed := s.now(), s.speed
+	start := base
 	if s.seeded {
-		return lifecycle.NewSteppedClock(worldEpoch, s.speed)
+		start = worldEpoch
 	}
-	return lifecycle.NewClock(s.now(), s.speed)
+	if says != nil {
+		if says.Start != nil {
+			start = says.Start.UTC()
+		}
+		if says.Speed != nil {
+			speed = *says.Speed
+		}
+	}
+	if s.seeded {
+		return lifecycle.NewSteppedClock(start, speed)
+	}
+	return lifecycle.NewClockAt(base, start, speed)
 }
 
 // Now is the time in this world.
@@ -216,12 +234,8 @@ func (w *World) State() State {
 	exchanges := w.journal.len()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	accounts := slices.Clone(w.accounts)
-	for i := range accounts {
-		accounts[i].Organizations = append([]string{}, accounts[i].Organizations...)
-	}
 	return State{
-		Accounts:    accounts,
+		Accounts:    slices.Clone(w.accounts),
 		Now:         w.clock.Now(w.server.now()).UTC(),
 		Speed:       w.clock.Speed(),
 		Capacity:    census.Capacity,
@@ -283,7 +297,13 @@ func (w *World) Reset() {
 	w.mu.Lock()
 	initial := w.initial
 	if w.anew {
-		initial.clock = w.server.newClock()
+		base := w.server.now()
+		clock := w.server.newClock(w.clockOf)
+		if now := clock.Now(base); !now.Equal(w.loadedAt) && !w.loaded.Timeless() {
+			// What a scenario holds is as old at each reset as when it was loaded. It has been built before, so it can be.
+			initial.store, _ = w.store.Build(w.loaded, now)
+		}
+		initial.clock = clock
 	}
 	w.mu.Unlock()
 	w.Restore(initial)

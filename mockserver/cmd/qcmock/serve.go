@@ -40,6 +40,7 @@ func serveCommand() *cobra.Command {
 		capacity                     int
 		account                      mockserver.Account
 		organization                 string
+		scenarioFile                 string
 	)
 	cmd := &cobra.Command{
 		Use:   "serve",
@@ -50,16 +51,21 @@ One line of JSON on stdout says when it is ready and where: url is the base URL 
 then userId, token, organizationId and pid. Everything else goes to stderr.`,
 		Example: `  qcmock serve
   qcmock serve --addr 127.0.0.1:0 --speed 60
-  qcmock serve --auth any`,
+  qcmock serve --auth any
+  qcmock serve --scenario world.yaml`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			account.Organizations = []string{organization}
+			scenario, err := readScenario(cmd, scenarioFile, account)
+			if err != nil {
+				return usageError{err}
+			}
 			opts := []mockserver.Option{
 				mockserver.WithAuth(mockserver.Auth(auth)),
 				mockserver.WithAuthFailures(mockserver.AuthFailures(authFailures)),
 				mockserver.WithContract(mockserver.Contract(contract)),
 				mockserver.WithSpeed(speed),
-				mockserver.WithAccount(account),
+				scenario,
 				mockserver.WithCapacity(capacity),
 				mockserver.WithLogger(slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))),
 			}
@@ -86,10 +92,43 @@ then userId, token, organizationId and pid. Everything else goes to stderr.`,
 	flags.Float64Var(&speed, "speed", 1, "how many seconds pass in the mock for each real one; 0 stands still")
 	flags.StringVar(&seed, "seed", "", "give the same identifiers, times and transcripts to the same calls; time then goes by exchanges, half a second each")
 	flags.IntVar(&capacity, "capacity", 0, "how many deployments work at once, while further ones wait InQueue; 0 is no limit")
+	flags.StringVar(&scenarioFile, "scenario", "", "a YAML or JSON file that describes the world: accounts, agents, plans, faults and more")
 	flags.IntVar(&account.UserID, "user-id", mockserver.DefaultUserID, "the account's user id")
 	flags.StringVar(&account.Token, "token", mockserver.DefaultToken, "the account's API token")
 	flags.StringVar(&organization, "organization", mockserver.DefaultOrganizationID, "the account's organization")
 	return cmd
+}
+
+// readScenario loads a scenario, if there is one, with the account of the flags. A scenario's own first account stays as it
+// is but for the flags that were given.
+func readScenario(cmd *cobra.Command, file string, account mockserver.Account) (mockserver.Option, error) {
+	if file == "" {
+		return mockserver.WithAccount(account), nil
+	}
+	scenario, err := mockserver.ReadScenarioFile(file)
+	if err != nil {
+		return nil, err
+	}
+	if len(scenario.Accounts) == 0 {
+		scenario.Accounts = []mockserver.Account{account}
+	}
+	if cmd.Flags().Changed("speed") && scenario.Clock != nil {
+		scenario.Clock.Speed = nil // so that the server's counts
+	}
+	if cmd.Flags().Changed("capacity") {
+		scenario.Capacity = nil
+	}
+	first := &scenario.Accounts[0]
+	if cmd.Flags().Changed("user-id") {
+		first.UserID = account.UserID
+	}
+	if cmd.Flags().Changed("token") {
+		first.Token = account.Token
+	}
+	if cmd.Flags().Changed("organization") {
+		first.Organizations = account.Organizations
+	}
+	return mockserver.WithScenario(scenario), nil
 }
 
 // serve answers on a listener until ctx ends, and then lets the exchanges under way end.
