@@ -743,40 +743,40 @@ func TestWorldsAreMadeWhileOthersAreUsed(t *testing.T) {
 	all := driven(t)
 	var mu sync.Mutex
 	seen := map[float64]bool{}
-	t.Run("consumers", func(t *testing.T) {
-		for i := range 40 {
-			t.Run(strconv.Itoa(i), func(t *testing.T) {
-				t.Parallel()
-				m := &remote{t: t, server: all.server, http: all.http}
-				w := m.call("POST /worlds", "")
-				userID := w["userId"].(float64)
-				path := fmt.Sprintf("/worlds/%.0f", userID)
-				mu.Lock()
-				if seen[userID] {
-					t.Errorf("user id %v was handed out twice", userID)
-				}
-				seen[userID] = true
-				mu.Unlock()
-				c := m.consumer(w)
-				for range 5 {
-					if err := c.Authenticate(t.Context()); err != nil {
-						t.Error(err)
-					}
-					m.call("POST "+path+"/snapshots", "")
-					m.call("POST "+path+"/advance", `{"by":"1s"}`)
-					m.call("GET /worlds", "")
-				}
-				if got := m.call("GET "+path, ""); got["exchanges"] != 5.0 || got["now"] != "2026-01-01T00:00:07.5Z" {
-					t.Errorf("world %v is %v", userID, got)
-				}
-				if i%2 == 0 {
-					m.call("POST "+path+"/fork", "")
-					m.call("DELETE "+path, "")
-				}
-			})
+	t.Cleanup(func() {
+		if n := len(all.server.Worlds()); n != 41 {
+			t.Errorf("%d worlds are left, want 41", n)
 		}
 	})
-	if n := len(all.call("GET /worlds", "")["worlds"].([]any)); n != 41 {
-		t.Errorf("%d worlds are left, want 41", n)
+	for i := range 40 {
+		t.Run(strconv.Itoa(i), func(t *testing.T) {
+			t.Parallel()
+			m := &remote{t: t, server: all.server, http: all.http}
+			w := m.call("POST /worlds", "")
+			userID := w["userId"].(float64)
+			path := fmt.Sprintf("/worlds/%.0f", userID)
+			mu.Lock()
+			if seen[userID] {
+				t.Errorf("user id %v was handed out twice", userID)
+			}
+			seen[userID] = true
+			mu.Unlock()
+			c := m.consumer(w)
+			for range 5 {
+				if err := c.Authenticate(t.Context()); err != nil {
+					t.Error(err)
+				}
+				m.call("POST "+path+"/snapshots", "")
+				m.call("POST "+path+"/advance", `{"by":"1s"}`)
+				m.call("GET /worlds", "")
+			}
+			if got := m.call("GET "+path, ""); got["exchanges"] != 5.0 || got["now"] != "2026-01-01T00:00:07.5Z" {
+				t.Errorf("world %v is %v", userID, got)
+			}
+			if i%2 == 0 {
+				m.call("POST "+path+"/fork", "")
+				m.call("DELETE "+path, "")
+			}
+		})
 	}
 }
