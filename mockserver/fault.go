@@ -180,6 +180,15 @@ type armed struct {
 	passed, struck int
 }
 
+// CountedFault is a fault of a world and what has become of it.
+type CountedFault struct {
+	Fault
+	// Seen is how many exchanges it was meant for, those that it let pass included. It stops when the fault is used up.
+	Seen int `json:"seen"`
+	// Struck is how many exchanges it has disturbed.
+	Struck int `json:"struck"`
+}
+
 // sees counts an exchange and reports whether it is to be disturbed.
 func (a *armed) sees(operation string, userID int, phase Phase) bool {
 	if a.Phase != phase || a.Operation != "" && a.Operation != operation || a.UserID != nil && *a.UserID != userID {

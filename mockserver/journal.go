@@ -164,6 +164,12 @@ func (j *journal) all() []Entry {
 	return append([]Entry{}, j.entries...)
 }
 
+func (j *journal) len() int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return len(j.entries)
+}
+
 func (j *journal) clear() {
 	j.mu.Lock()
 	defer j.mu.Unlock()

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -97,6 +98,7 @@ type config struct {
 	scenario     *Scenario
 	journalBytes int
 	severities   map[Class]Severity // of classes that do not have the default
+	controlToken string
 	logger       *slog.Logger
 	observers    []func(Entry)
 }
@@ -269,6 +271,24 @@ func WithMaxWorlds(n int) Option {
 		return nil
 	}
 }
+
+// WithControlToken lets programs of other computers use what is under /_mock/, if they show this token: in the header
+// Qcmock-Control-Token, or as Authorization: Bearer. It goes over the wire as it is. Default: none, and only programs of
+// the same computer may; they need no token in either case.
+func WithControlToken(token string) Option {
+	return func(c *config) error {
+		if len(token) < minControlToken {
+			return fmt.Errorf("control token of %d bytes: use %d or more, none of which can be guessed", len(token), minControlToken)
+		}
+		if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+			return errors.New("control token: use letters, digits and punctuation, so that a header can hold it")
+		}
+		c.controlToken = token
+		return nil
+	}
+}
+
+const minControlToken = 16
 
 // WithLogger sets where the server reports its own bugs. Nothing else is logged. Default: nowhere.
 func WithLogger(logger *slog.Logger) Option {

@@ -19,6 +19,8 @@ package mockserver
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -40,6 +42,7 @@ type Server struct {
 	mu     sync.RWMutex
 	worlds map[int]*World // by user id
 	first  *World         // the default world
+	fresh  int            // how many accounts FreshAccount has made up
 
 	journal *journal // of exchanges without a world
 }
@@ -106,10 +109,10 @@ func (s *Server) NewWorld(account Account) (*World, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.worlds[account.UserID] != nil {
-		return nil, fmt.Errorf("make world: user id %d is taken; use another", account.UserID)
+		return nil, conflict{fmt.Errorf("make world: user id %d is taken; use another", account.UserID)}
 	}
 	if len(s.worlds) >= s.maxWorlds {
-		return nil, fmt.Errorf("make world: there are %d already, which is the limit; delete some, or allow more", len(s.worlds))
+		return nil, conflict{fmt.Errorf("make world: there are %d already, which is the limit; delete some, or allow more", len(s.worlds))}
 	}
 	account.Organizations = slices.Clone(account.Organizations)
 	w := s.newWorld(account)
@@ -117,10 +120,40 @@ func (s *Server) NewWorld(account Account) (*World, error) {
 	return w, nil
 }
 
+// conflict is an error that is due to the state of things and not to the arguments.
+type conflict struct{ error }
+
+func (e conflict) Unwrap() error { return e.error }
+
+// firstFreshUserID leaves the small numbers to those who choose their own.
+const firstFreshUserID = 100_001
+
+// FreshAccount makes up an account for [Server.NewWorld]: a user id that nobody has, a token, and an organization of its
+// own. It gives no account twice; with a seed, the nth one is the same each time.
+func (s *Server) FreshAccount() Account {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	userID := firstFreshUserID + s.fresh
+	for s.worlds[userID] != nil {
+		userID++
+	}
+	s.fresh = userID - firstFreshUserID + 1
+	return s.madeUp(userID)
+}
+
+// madeUp is an account whose token and organization depend on the seed and the user id alone.
+func (s *Server) madeUp(userID int) Account {
+	digits := func(of string) string {
+		sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%d", s.seed, of, userID))
+		return hex.EncodeToString(sum[:16])
+	}
+	return Account{UserID: userID, Token: "mock-" + digits("token"), Organizations: []string{digits("organization")}}
+}
+
 // DeleteWorld forgets a world and all its accounts. The default world stays.
 func (s *Server) DeleteWorld(w *World) error {
 	if w == s.Default() {
-		return errors.New("delete world: the default world stays; reset it instead")
+		return conflict{errors.New("delete world: the default world stays; reset it instead")}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
