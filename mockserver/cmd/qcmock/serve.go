@@ -10,7 +10,9 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -74,7 +76,9 @@ then userId, token, organizationId and pid. Everything else goes to stderr.`,
 			if err != nil {
 				return fmt.Errorf("listen: %w; is another mock running there? --addr 127.0.0.1:0 takes a free port", err)
 			}
-			return serve(cmd.Context(), server, listener, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			return serve(ctx, server, listener, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	flags := cmd.Flags()
