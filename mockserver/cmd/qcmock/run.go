@@ -38,7 +38,7 @@ without credentials, waiting or cost.`,
 		},
 		RunE: func(*cobra.Command, []string) error { return nil },
 	}
-	root.AddCommand(serveCommand(), versionCommand(), fidelityCommand())
+	root.AddCommand(serveCommand(), runCommand(getenv), versionCommand(), fidelityCommand())
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.SetArgs(args)
@@ -48,9 +48,12 @@ without credentials, waiting or cost.`,
 
 	cmd, err := root.ExecuteContextC(ctx)
 	usage := (*usageError)(nil)
+	code := codeError(exitOK)
 	switch mistaken := (usageError{}); {
 	case err == nil:
 		return exitOK
+	case errors.As(err, &code):
+		return int(code)
 	case errors.As(err, &mistaken):
 		usage = &mistaken
 	}
