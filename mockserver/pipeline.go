@@ -100,7 +100,13 @@ func (a *answer) reset() {
 }
 
 func (a *answer) send(w http.ResponseWriter) {
-	a.header.Set("Content-Length", strconv.Itoa(a.body.Len()))
+	if a.status == http.StatusNoContent || a.status == http.StatusNotModified {
+		// HTTP knows no body here; net/http leaves it out, and in memory it must be no different.
+		a.body.Reset()
+		a.header.Del("Content-Type")
+	} else {
+		a.header.Set("Content-Length", strconv.Itoa(a.body.Len()))
+	}
 	w.WriteHeader(max(a.status, http.StatusOK))
 	if a.cut {
 		_, _ = w.Write(a.body.Bytes()[:a.body.Len()/2])
