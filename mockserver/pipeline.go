@@ -18,9 +18,9 @@ import (
 // basePath is where the API is served.
 const basePath = "/api/v2"
 
-// pipeline is the order of the stages, outermost first.
-func (s *Server) pipeline() http.Handler {
-	return chain(s.routes(),
+// pipeline is the order of the stages before the routes, outermost first.
+func (s *Server) pipeline(routes http.Handler) http.Handler {
+	return chain(routes,
 		s.open,         // buffers the answer, recovers from panics
 		s.control,      // /_mock/ and /openapi.yaml, which are not QuantConnect's
 		s.record,       // writes the journal

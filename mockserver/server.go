@@ -76,7 +76,7 @@ func New(opts ...Option) (*Server, error) {
 	for _, account := range s.accounts {
 		s.worlds[account.UserID] = s.newWorld(account)
 	}
-	s.handler = s.pipeline()
+	s.handler = s.pipeline(s.routes())
 	return s, nil
 }
 
