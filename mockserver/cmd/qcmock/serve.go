@@ -43,6 +43,7 @@ func serveCommand() *cobra.Command {
 		seed         string
 		capacity     int
 		account      = mockserver.DefaultAccount()
+		scenarioFile string
 	)
 	cmd := &cobra.Command{
 		Use:   "serve [flags]",
@@ -55,15 +56,20 @@ then userId, token, organizationId and pid. Everything else goes to stderr.
 Everything is kept in memory, and gone when the mock stops.`,
 		Example: `  qcmock serve
   qcmock serve --addr 127.0.0.1:0 --speed 60
-  qcmock serve --auth any`,
+  qcmock serve --auth any
+  qcmock serve --scenario world.yaml`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			scenario, err := readScenario(cmd, scenarioFile, account)
+			if err != nil {
+				return usageError{err}
+			}
 			opts := []mockserver.Option{
 				mockserver.WithAuth(auth),
 				mockserver.WithAuthFailures(authFailures),
 				mockserver.WithContract(contract),
 				mockserver.WithSpeed(speed),
-				mockserver.WithAccount(account),
+				scenario,
 				mockserver.WithCapacity(capacity),
 				mockserver.WithLogger(slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))),
 			}
@@ -93,6 +99,7 @@ Everything is kept in memory, and gone when the mock stops.`,
 	flags.Var(factor(&speed), "speed", "how many seconds pass in the mock for each real one;\n0 stands still")
 	flags.StringVar(&seed, "seed", "", "the same `text` gives the same calls the same identifiers, times and\ntranscripts; time then goes by exchanges, half a second each")
 	flags.Var(whole(&capacity), "capacity", "how many deployments work at once while others wait;\n0 is no limit")
+	flags.StringVar(&scenarioFile, "scenario", "", "a YAML or JSON `file` that describes the world: accounts,\nagents, plans, faults and more")
 	flags.Var(whole(&account.UserID), "user-id", "the account's user id")
 	flags.Var(word(&account.Token), "token", "the account's API token")
 	flags.Var(word(&account.Organizations[0]), "organization", "the account's organization")
@@ -109,6 +116,38 @@ func listenAdvice(err error) string {
 		return "low ports are not for everybody; --addr 127.0.0.1:0 takes a free one"
 	}
 	return "this machine cannot listen there; use --addr 127.0.0.1:5612, or port 0 for a free one"
+}
+
+// readScenario loads a scenario, if there is one, with the account of the flags. A scenario's own first account stays as it
+// is but for the flags that were given.
+func readScenario(cmd *cobra.Command, file string, account mockserver.Account) (mockserver.Option, error) {
+	if file == "" {
+		return mockserver.WithAccount(account), nil
+	}
+	scenario, err := mockserver.ReadScenarioFile(file)
+	if err != nil {
+		return nil, err
+	}
+	if len(scenario.Accounts) == 0 {
+		scenario.Accounts = []mockserver.Account{account}
+	}
+	if cmd.Flags().Changed("speed") && scenario.Clock != nil {
+		scenario.Clock.Speed = nil // so that the server's counts
+	}
+	if cmd.Flags().Changed("capacity") {
+		scenario.Capacity = nil
+	}
+	first := &scenario.Accounts[0]
+	if cmd.Flags().Changed("user-id") {
+		first.UserID = account.UserID
+	}
+	if cmd.Flags().Changed("token") {
+		first.Token = account.Token
+	}
+	if cmd.Flags().Changed("organization") {
+		first.Organizations = account.Organizations
+	}
+	return mockserver.WithScenario(scenario), nil
 }
 
 // serve answers on a listener until ctx ends, and then lets the exchanges under way end.
