@@ -130,13 +130,8 @@ func WithContract(contract Contract) Option {
 // alone. Default: [SeverityError] for every class.
 func WithSeverity(class Class, severity Severity) Option {
 	return func(c *config) error {
-		var known Class
-		if err := choose(&known, class, Classes...); err != nil {
-			return fmt.Errorf("severity: %w", err)
-		}
-		var chosen Severity
-		if err := choose(&chosen, severity, SeverityError, SeverityWarning, SeverityOff); err != nil {
-			return fmt.Errorf("severity of %s: %w", class, err)
+		if err := CheckSeverity(class, severity); err != nil {
+			return err
 		}
 		if c.severities == nil {
 			c.severities = map[Class]Severity{}
@@ -144,6 +139,19 @@ func WithSeverity(class Class, severity Severity) Option {
 		c.severities[class] = severity
 		return nil
 	}
+}
+
+// CheckSeverity says what is wrong with a class or a severity; nil when nothing is.
+func CheckSeverity(class Class, severity Severity) error {
+	var known Class
+	if err := choose(&known, class, Classes...); err != nil {
+		return fmt.Errorf("severity: %w", err)
+	}
+	var chosen Severity
+	if err := choose(&chosen, severity, SeverityError, SeverityWarning, SeverityOff); err != nil {
+		return fmt.Errorf("severity of %s: %w", class, err)
+	}
+	return nil
 }
 
 func (c *config) severity(class Class) Severity {
