@@ -11,6 +11,7 @@ require (
 	github.com/tidwall/btree v1.8.2
 	go.uber.org/goleak v1.3.0
 	go.yaml.in/yaml/v3 v3.0.4
+	pgregory.net/rapid v1.3.0
 )
 
 require (

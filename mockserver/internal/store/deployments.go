@@ -145,6 +145,7 @@ func (s *Store) StopDeployment(by Account, req gen.StopAgentDeploymentRequest) e
 		return err
 	}
 	s.keep(d, d.run.Stop(s.now()))
+	s.leave(d.id)
 	return nil
 }
 
@@ -158,6 +159,8 @@ func (s *Store) DeleteDeployment(by Account, req gen.DeleteAgentDeploymentReques
 	}
 	s.state.deployments.Delete(d.id)
 	s.state.deploymentsOf.Delete(deployed{taskID: d.task.ID, seq: d.seq})
+	s.leave(d.id)
+	s.giveRoom(s.now())
 	return nil
 }
 
