@@ -1,10 +1,12 @@
 # Everything a developer runs. `make mock` and `make test` need git, make and Go; `make check` needs Node and a C compiler
 # besides. Written for GNU make 4.3 and the 3.81 that macOS ships.
 
-GO      ?= go
-ARGS    ?=
-BENCH   ?= .
+GO       ?= go
+ARGS     ?=
+BENCH    ?= .
 FUZZTIME ?= 20s
+# Where acceptance/run-docs-example is.
+SHARED   ?= ../shared
 
 # Tools, pinned here; the version is part of the path, so that a bump installs anew.
 GOLANGCI_VERSION := v2.15.0
@@ -19,8 +21,8 @@ CHECKS := generate-check tidy-check vet imports lint redocly cross test-race
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help mock build test test-race generate generate-check tidy-check vet lint fmt imports cross redocly check \
-	docs-example bench fuzz clean
+.PHONY: help mock build test test-race generate generate-check tidy-check vet lint fix imports cross redocly check \
+	docs-example mutants bench fuzz clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -37,6 +39,9 @@ test: ## Run the tests, with the race detector where there is a C compiler
 	@if $(GO) build -race runtime/cgo 2>/dev/null; then race=-race; else race=; \
 		echo 'testing without the race detector, which needs cgo and a C compiler such as gcc'; fi; \
 	$(GO) test $$race ./...
+
+mutants: ## Change valid requests one thing at a time, and count what the contract stage catches
+	@$(GO) test -count=1 -run '^TestMutants$$' -v ./mockserver
 
 bench: ## Run the Go benchmarks; BENCH picks some by pattern
 	@$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
@@ -56,8 +61,9 @@ generate: ## Write gen and gen/stub from openapi.yaml
 	@$(GO) run github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen -config gen/stub/config.yaml openapi.yaml
 	@$(GO) run ./gen/internal/specgen openapi.yaml gen/stub
 
-fmt: $(GOLANGCI) ## Format the hand-written Go files
+fix: $(GOLANGCI) ## Format the hand-written Go files, and mend what the linter can
 	@$(GOLANGCI) fmt
+	@$(GOLANGCI) run --allow-parallel-runners --fix ./...
 
 ## Gates
 
@@ -94,7 +100,7 @@ vet: ## Run go vet
 	@$(GO) vet ./...
 
 lint: $(GOLANGCI) ## Run golangci-lint, which keeps the import arrows and the clocks too
-	@$(GOLANGCI) run ./...
+	@$(GOLANGCI) run --allow-parallel-runners ./...
 
 imports: ## Fail when gen or client needs a third-party package
 	@module=$$($(GO) list -m) || exit 1; \
@@ -107,20 +113,21 @@ imports: ## Fail when gen or client needs a third-party package
 		exit 1; \
 	fi
 
+# Without optimization, which takes half as long: whether it builds is all that is asked.
 cross: ## Build the client and the mock for macOS and Windows
 	@for os in darwin windows; do for arch in amd64 arm64; do \
 		echo "$$os/$$arch"; \
-		CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch $(GO) build -buildvcs=false -o /dev/null \
+		CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch $(GO) build -buildvcs=false -gcflags='all=-N -l' -o /dev/null \
 			./client ./mockserver/cmd/qcmock || exit 1; \
 	done; done
 
-redocly: ## Lint openapi.yaml with Redocly, warnings included
+redocly: ## Lint the contract and the control plane with Redocly, warnings included
 	@command -v npx >/dev/null || { \
 		echo 'Redocly needs Node: install Node 22 or later, npx included (https://nodejs.org), and try again' >&2; exit 1; }
 	@log=$$(mktemp) && trap 'rm -f "$$log"' EXIT && \
-	if REDOCLY_TELEMETRY=off npx --yes @redocly/cli@$(REDOCLY_VERSION) lint --lint-config=error openapi.yaml \
+	if REDOCLY_TELEMETRY=off npx --yes @redocly/cli@$(REDOCLY_VERSION) lint --lint-config=error openapi.yaml mockserver/control.yaml \
 		>"$$log" 2>&1 </dev/null; \
-	then echo 'openapi.yaml: no errors, no warnings'; \
+	then echo 'openapi.yaml, mockserver/control.yaml: no errors, no warnings'; \
 	else cat "$$log" >&2; exit 1; fi
 
 test-race: ## Run the tests with the race detector, or fail
@@ -129,7 +136,7 @@ test-race: ## Run the tests with the race detector, or fail
 	@$(GO) test -race $(if $(CI),-count=1) ./...
 
 docs-example: build ## Run the Python example of QuantConnect's documentation against the mock
-	@.ci/docs-example
+	@SHARED='$(SHARED)' .ci/docs-example
 
 clean: ## Remove what was built and the tools that were installed here
 	@rm -rf bin .bin

@@ -30,13 +30,22 @@ type operation struct {
 	request      *openapi3.Schema // nil when it takes no body
 	bodyRequired bool
 	answers      map[int]*openapi3.Schema // by status
+	// pointer is where the contract states the operation.
+	pointer string
 }
 
 type contractTable struct {
 	spec *openapi3.T
 	// paths has the operations by path below the base, and method.
 	paths map[string]map[string]*operation
+	// byID has the same operations by operationId.
+	byID map[string]*operation
+	// origins says where the contract states a schema that is in use here.
+	origins origins
 }
+
+// origins says where a document states a schema that has been flattened.
+type origins map[*openapi3.Schema]string
 
 // loadContract reads the embedded contract, once for all servers.
 var loadContract = sync.OnceValues(func() (*contractTable, error) {
@@ -44,42 +53,46 @@ var loadContract = sync.OnceValues(func() (*contractTable, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load the embedded contract: %w", err)
 	}
-	table := &contractTable{spec: spec, paths: map[string]map[string]*operation{}}
+	table := &contractTable{
+		spec: spec, paths: map[string]map[string]*operation{}, byID: map[string]*operation{}, origins: origins{},
+	}
 	for path, item := range spec.Paths.Map() {
 		table.paths[path] = map[string]*operation{}
 		for method, o := range item.Operations() {
-			op := &operation{id: o.OperationID, answers: map[int]*openapi3.Schema{}}
+			op := &operation{
+				id: o.OperationID, answers: map[int]*openapi3.Schema{}, pointer: "/paths/" + escape(path) + "/" + strings.ToLower(method),
+			}
 			if o.RequestBody != nil {
 				op.bodyRequired = o.RequestBody.Value.Required
-				op.request = flatten(o.RequestBody.Value.Content.Get("application/json").Schema.Value)
+				op.request = table.origins.flatten(o.RequestBody.Value.Content.Get("application/json").Schema, "")
 			}
 			for code, response := range o.Responses.Map() {
 				status, err := strconv.Atoi(code)
 				if err != nil {
 					return nil, fmt.Errorf("load the embedded contract: %s: status %q: %w", o.OperationID, code, err)
 				}
-				op.answers[status] = flatten(response.Value.Content.Get("application/json").Schema.Value)
+				op.answers[status] = table.origins.flatten(response.Value.Content.Get("application/json").Schema, "")
 			}
 			table.paths[path][method] = op
+			table.byID[op.id] = op
 		}
 	}
 	return table, nil
 })
 
 // flatten merges what allOf holds, all the way down, so that a member is found in one place and an error points at it.
-// The contract has no recursive schema.
-func flatten(schema *openapi3.Schema) *openapi3.Schema {
+// The contract has no recursive schema. It notes where the contract states each schema: pointer, or what ref refers to.
+func (o origins) flatten(ref *openapi3.SchemaRef, pointer string) *openapi3.Schema {
+	if ref.Ref != "" {
+		pointer = strings.TrimPrefix(ref.Ref, "#")
+	}
+	schema := ref.Value
 	flat := *schema
 	flat.AllOf = nil
 	flat.Properties = openapi3.Schemas{}
-	merge := func(part *openapi3.Schema) {
-		for name, property := range part.Properties {
-			flat.Properties[name] = openapi3.NewSchemaRef("", flatten(property.Value))
-		}
-	}
-	for _, ref := range schema.AllOf {
-		part := flatten(ref.Value)
-		merge(part)
+	for i, ref := range schema.AllOf {
+		part := o.flatten(ref, fmt.Sprintf("%s/allOf/%d", pointer, i))
+		maps.Copy(flat.Properties, part.Properties)
 		flat.Required = append(slices.Clip(flat.Required), part.Required...)
 		flat.Type = cmp.Or(flat.Type, part.Type)
 		flat.Enum = append(slices.Clip(flat.Enum), part.Enum...)
@@ -90,22 +103,45 @@ func flatten(schema *openapi3.Schema) *openapi3.Schema {
 		}
 		flat.Items = cmp.Or(flat.Items, part.Items)
 	}
-	merge(schema)
-	if flat.Items != nil {
-		flat.Items = openapi3.NewSchemaRef("", flatten(flat.Items.Value))
+	for name, property := range schema.Properties {
+		flat.Properties[name] = openapi3.NewSchemaRef("", o.flatten(property, pointer+"/properties/"+escape(name)))
 	}
+	if schema.Items != nil {
+		flat.Items = openapi3.NewSchemaRef("", o.flatten(schema.Items, pointer+"/items"))
+	}
+	o[&flat] = pointer
 	return &flat
 }
 
-func (c *contractTable) operationIDs() []string {
-	var ids []string
-	for _, byMethod := range c.paths {
-		for _, op := range byMethod {
-			ids = append(ids, op.id)
+func (c *contractTable) operationIDs() []string { return slices.Sorted(maps.Keys(c.byID)) }
+
+// line is the line of openapi.yaml that a violation is about: the member that a pointer names, as far as it is known, or
+// the operation; 0 when there is no such operation.
+func (c *contractTable) line(v Violation, operation string) int {
+	op := c.byID[operation]
+	if op == nil {
+		return 0
+	}
+	place := op.pointer
+	if schema := op.request; schema != nil && v.Pointer != "" {
+		place = c.origins[schema]
+		pointer := v.Pointer
+		if v.Meant != "" {
+			pointer = pointer[:strings.LastIndex(pointer, "/")+1] + escape(v.Meant)
+		}
+		for token := range strings.SplitSeq(pointer[1:], "/") {
+			switch property := schema.Properties[unescape(token)]; {
+			case property != nil:
+				schema = property.Value
+			case schema.Items != nil:
+				schema = schema.Items.Value
+			default:
+				return stub.Line(place)
+			}
+			place = c.origins[schema]
 		}
 	}
-	slices.Sort(ids)
-	return ids
+	return stub.Line(place)
 }
 
 func (c *contractTable) unknownPath(path string) string {
@@ -143,8 +179,9 @@ func (s *Server) checkRequest(next http.Handler) http.Handler {
 		if s.contract == ContractOff && !fatal {
 			violations = nil
 		}
-		ex.violate(w, violations...)
-		if fatal || s.contract == ContractStrict && len(violations) > 0 || s.contract == ContractObserve && !mend(op.request, value, violations) {
+		s.violate(ex, w, violations...)
+		refused := slices.ContainsFunc(violations, func(v Violation) bool { return s.severity(v.Class) == SeverityError })
+		if fatal || s.contract == ContractStrict && refused || s.contract != ContractOff && !mend(op.request, value, violations) {
 			sentences := make([]string, len(violations))
 			for i, v := range violations {
 				sentences[i] = v.Text
@@ -261,6 +298,10 @@ func escape(name string) string {
 	return strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
 }
 
+func unescape(token string) string {
+	return strings.NewReplacer("~1", "/", "~0", "~").Replace(token)
+}
+
 // checkValue reports every way in which a decoded request body departs from its schema.
 func checkValue(schema *openapi3.Schema, value any) []Violation {
 	c := checker{explained: map[string]bool{}}
@@ -268,7 +309,7 @@ func checkValue(schema *openapi3.Schema, value any) []Violation {
 	if err := schema.VisitJSON(value, openapi3.MultiErrors(), openapi3.VisitAsRequest()); err != nil {
 		c.schema(err)
 	}
-	// The same mistake first wherever it is made: by place, misspelt members before those that are missing for it.
+	// The same mistake first wherever it is made: by place, misspelled members before those that are missing for it.
 	slices.SortStableFunc(c.found, func(a, b Violation) int {
 		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.Pointer, b.Pointer))
 	})
@@ -276,10 +317,10 @@ func checkValue(schema *openapi3.Schema, value any) []Violation {
 }
 
 func rank(v Violation) int {
-	switch {
-	case v.Class == WrongCase || v.Class == UnknownField && v.Meant != "":
+	switch v.Class {
+	case WrongCase, UnknownField:
 		return 0
-	case v.Class == UnknownField || v.Class == MissingField:
+	case MissingField:
 		return 1
 	}
 	return 2
@@ -287,7 +328,7 @@ func rank(v Violation) int {
 
 type checker struct {
 	found []Violation
-	// explained has the pointers of required members that are there under a wrong case, or misspelt.
+	// explained has the pointers of required members that are there under a wrong case, or misspelled.
 	explained map[string]bool
 }
 
@@ -296,7 +337,7 @@ type checker struct {
 func (c *checker) members(pointer string, schema *openapi3.Schema, value any) {
 	switch value := value.(type) {
 	case map[string]any:
-		if open := schema.AdditionalProperties.Has; !schema.Type.Is("object") || open != nil && *open {
+		if open := schema.AdditionalProperties; !schema.Type.Is("object") || open.Schema != nil || open.Has != nil && *open.Has {
 			return
 		}
 		for name, member := range value {
@@ -377,7 +418,18 @@ func (c *checker) schema(err error) {
 	for _, token := range one.JSONPointer() {
 		pointer += "/" + escape(token)
 	}
-	switch one.SchemaField {
+	field := one.SchemaField
+	if field == "enum" {
+		// The library compares before it looks at the type.
+		switch one.Value.(type) {
+		case nil:
+			field = "nullable"
+		case string:
+		default:
+			field = "type"
+		}
+	}
+	switch field {
 	case "required":
 		if !c.explained[pointer] {
 			c.add(MissingField, pointer, "is missing; it is required.")

@@ -17,22 +17,27 @@ const violationHeader = "Qcmock-Violation"
 func refuse(w http.ResponseWriter, status int, sentences ...string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	// Marshalling strings cannot fail, and a failed write means that the client has gone.
+	// Marshaling strings cannot fail, and a failed write means that the client has gone.
 	body, _ := json.Marshal(gen.RestResponse{Success: false, Errors: sentences})
 	_, _ = w.Write(append(body, '\n'))
 }
 
-// violate notes a violation. The first one names itself in the answer's header.
-func (ex *exchange) violate(w http.ResponseWriter, violations ...Violation) {
-	if len(ex.violations) == 0 && len(violations) > 0 {
-		w.Header().Set(violationHeader, string(violations[0].Class))
+// violate notes violations, but for those whose severity is off. The first one names itself in the answer's header.
+func (s *Server) violate(ex *exchange, w http.ResponseWriter, violations ...Violation) {
+	for _, v := range violations {
+		if v.Severity = s.severity(v.Class); v.Severity == SeverityOff {
+			continue
+		}
+		if len(ex.violations) == 0 {
+			w.Header().Set(violationHeader, string(v.Class))
+		}
+		ex.violations = append(ex.violations, v)
 	}
-	ex.violations = append(ex.violations, violations...)
 }
 
-// refuse notes a violation and answers with its sentence.
-func (ex *exchange) refuse(w http.ResponseWriter, status int, class Class, sentence string) {
-	ex.violate(w, Violation{Class: class, Text: sentence})
+// refuseAs notes a violation and answers with its sentence.
+func (s *Server) refuseAs(ex *exchange, w http.ResponseWriter, status int, class Class, sentence string) {
+	s.violate(ex, w, Violation{Class: class, Text: sentence})
 	refuse(w, status, sentence)
 }
 
@@ -41,7 +46,7 @@ func (ex *exchange) refuse(w http.ResponseWriter, status int, class Class, sente
 func (s *Server) refuseError(w http.ResponseWriter, r *http.Request, err error) {
 	refusal := (*store.Error)(nil)
 	if errors.As(err, &refusal) {
-		exchangeOf(r.Context()).violate(w, Violation{Class: Class(refusal.Class), Pointer: refusal.Pointer, Text: refusal.Text})
+		s.violate(exchangeOf(r.Context()), w, Violation{Class: Class(refusal.Class), Pointer: refusal.Pointer, Text: refusal.Text})
 		refuse(w, http.StatusOK, refusal.Text)
 		return
 	}

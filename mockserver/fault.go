@@ -180,6 +180,15 @@ type armed struct {
 	passed, struck int
 }
 
+// CountedFault is a fault of a world and what has become of it.
+type CountedFault struct {
+	Fault
+	// Seen is how many exchanges it was meant for, those that it let pass included. It stops when the fault is used up.
+	Seen int `json:"seen"`
+	// Struck is how many exchanges it has disturbed.
+	Struck int `json:"struck"`
+}
+
 // sees counts an exchange and reports whether it is to be disturbed.
 func (a *armed) sees(operation string, userID int, phase Phase) bool {
 	if a.Phase != phase || a.Operation != "" && a.Operation != operation || a.UserID != nil && *a.UserID != userID {
@@ -198,6 +207,8 @@ type Struck struct {
 	Effect string `json:"effect"`
 	// OutsideContract says how the answer departs from the contract; empty when it keeps it.
 	OutsideContract string `json:"outsideContract,omitempty"`
+	// Garbled is true when the answer that was sent is not the one that the journal shows.
+	Garbled bool `json:"garbled,omitempty"`
 }
 
 // disturb lets the faults of the exchange's world strike.
@@ -265,7 +276,7 @@ func (ex *exchange) strike(ctx context.Context, a *answer, phase Phase, effect E
 		a.garble(effect.Garble)
 	}
 	if effect.Garble != "" {
-		ex.struck.OutsideContract = "the body is not what the contract asks for"
+		ex.struck.OutsideContract, ex.struck.Garbled = "the body is not what the contract asks for", true
 	} else if err := ex.operation.checkAnswer(a.status, a.body.Bytes()); err != nil {
 		ex.struck.OutsideContract = err.Error()
 	}

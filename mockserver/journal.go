@@ -2,9 +2,11 @@ package mockserver
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -27,6 +29,58 @@ type Entry struct {
 	Auth       string      `json:"auth,omitempty"`
 	Violations []Violation `json:"violations,omitempty"`
 	Fault      *Struck     `json:"fault,omitempty"`
+	// Transitions are the changes of deployments' statuses that this exchange was the first to see.
+	Transitions []Transition `json:"transitions,omitempty"`
+}
+
+// Transition is a change of a deployment's status.
+type Transition struct {
+	DeploymentID string    `json:"deploymentId"`
+	Status       string    `json:"status"`
+	At           time.Time `json:"at"`
+}
+
+// Outcome is how an exchange ended, for the consumer.
+type Outcome string
+
+// The outcomes of an exchange.
+const (
+	OutcomeSuccess      Outcome = "success"      // success true
+	OutcomeRefused      Outcome = "refused"      // an answer with success false
+	OutcomeUnauthorized Outcome = "unauthorized" // 401, or the refusal of credentials in its observed form
+	OutcomeThrottled    Outcome = "throttled"    // 429
+	OutcomeUnavailable  Outcome = "unavailable"  // 500 or above
+	OutcomeUnreadable   Outcome = "unreadable"   // any other answer that is not what the contract knows
+	OutcomeUnanswered   Outcome = "unanswered"   // the connection broke without an answer
+)
+
+// Outcomes are all outcomes, best first.
+var Outcomes = []Outcome{
+	OutcomeSuccess, OutcomeRefused, OutcomeUnauthorized, OutcomeThrottled, OutcomeUnavailable, OutcomeUnreadable, OutcomeUnanswered,
+}
+
+// Outcome is how the exchange ended.
+func (e Entry) Outcome() Outcome {
+	if e.Response == nil {
+		return OutcomeUnanswered
+	}
+	var envelope struct {
+		Success *bool `json:"success"`
+	}
+	readable := json.Unmarshal([]byte(e.Response.Body), &envelope) == nil && envelope.Success != nil
+	switch status := e.Response.Status; {
+	case status == http.StatusUnauthorized || e.Auth != "" && e.Auth != authAccepted && e.Fault == nil:
+		return OutcomeUnauthorized
+	case status == http.StatusTooManyRequests:
+		return OutcomeThrottled
+	case status >= http.StatusInternalServerError:
+		return OutcomeUnavailable
+	case !readable || e.Fault != nil && e.Fault.Garbled:
+		return OutcomeUnreadable
+	case *envelope.Success:
+		return OutcomeSuccess
+	}
+	return OutcomeRefused
 }
 
 // Request is a request as the journal keeps it.
@@ -46,7 +100,7 @@ type Answer struct {
 // size is about what an entry takes in memory.
 func (e *Entry) size() int {
 	const fixed = 400
-	n := fixed + len(e.Request.Path) + len(e.Request.Body)
+	n := fixed + 120*len(e.Transitions) + len(e.Request.Path) + len(e.Request.Body)
 	if e.Response != nil {
 		n += len(e.Response.Body)
 	}
@@ -67,6 +121,8 @@ type journal struct {
 	entries []Entry // oldest first
 	bytes   int
 	last    int
+	// news is closed, and replaced, when an entry is added; nil while nobody waits for it.
+	news chan struct{}
 }
 
 // add numbers the entry and keeps it.
@@ -84,13 +140,34 @@ func (j *journal) add(e Entry) Entry {
 	}
 	// Appending reallocates in time and copies only what is left, so cutting the front costs nothing and keeps nothing.
 	j.entries = j.entries[drop:]
+	if j.news != nil {
+		close(j.news)
+		j.news = nil
+	}
 	return e
+}
+
+// after gives the entries that follow seq, and a channel that is closed when there are more.
+func (j *journal) after(seq int) ([]Entry, <-chan struct{}) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	i, _ := slices.BinarySearchFunc(j.entries, seq+1, func(e Entry, seq int) int { return cmp.Compare(e.Seq, seq) })
+	if j.news == nil {
+		j.news = make(chan struct{})
+	}
+	return slices.Clone(j.entries[i:]), j.news
 }
 
 func (j *journal) all() []Entry {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return append([]Entry{}, j.entries...)
+}
+
+func (j *journal) len() int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return len(j.entries)
 }
 
 func (j *journal) clear() {
@@ -118,6 +195,9 @@ func (s *Server) record(next http.Handler) http.Handler {
 			}
 			e.Request.Body = redactedBody(ex.body)
 			e.Auth, e.Violations, e.Fault = ex.auth, ex.violations, ex.struck
+			for _, t := range ex.transitions {
+				e.Transitions = append(e.Transitions, Transition(t))
+			}
 			if answered {
 				e.Response = &Answer{Status: a.status, Body: a.body.String()}
 			}

@@ -1,11 +1,13 @@
 package mockserver
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -59,11 +61,11 @@ const (
 // Account is a user of the imaginary QuantConnect.
 type Account struct {
 	// UserID is the number that a signature names.
-	UserID int
+	UserID int `json:"userId"`
 	// Token is the API token that a signature is made with.
-	Token string
+	Token string `json:"token,omitempty"`
 	// Organizations are the identifiers of the organizations that the user belongs to.
-	Organizations []string
+	Organizations []string `json:"organizations,omitempty"`
 }
 
 // DefaultAccount is the account of a server that was given none.
@@ -93,7 +95,10 @@ type config struct {
 	maxWorlds    int
 	seeded       bool
 	capacity     int
+	scenario     *Scenario
 	journalBytes int
+	severities   map[Class]Severity // of classes that do not have the default
+	controlToken string
 	logger       *slog.Logger
 	observers    []func(Entry)
 }
@@ -118,6 +123,39 @@ func WithContract(contract Contract) Option {
 	return func(c *config) error {
 		return choose(&c.contract, contract, ContractStrict, ContractObserve, ContractOff)
 	}
+}
+
+// WithSeverity sets how much a class of violation matters. Refusals that are the service's own (of credentials, of unknown
+// identifiers, of what cannot be done now, of other paths and methods) stay refusals; their severity is for the report
+// alone. Default: [SeverityError] for every class.
+func WithSeverity(class Class, severity Severity) Option {
+	return func(c *config) error {
+		if err := CheckSeverity(class, severity); err != nil {
+			return err
+		}
+		if c.severities == nil {
+			c.severities = map[Class]Severity{}
+		}
+		c.severities[class] = severity
+		return nil
+	}
+}
+
+// CheckSeverity says what is wrong with a class or a severity; nil when nothing is.
+func CheckSeverity(class Class, severity Severity) error {
+	var known Class
+	if err := choose(&known, class, Classes...); err != nil {
+		return fmt.Errorf("severity: %w", err)
+	}
+	var chosen Severity
+	if err := choose(&chosen, severity, SeverityError, SeverityWarning, SeverityOff); err != nil {
+		return fmt.Errorf("severity of %s: %w", class, err)
+	}
+	return nil
+}
+
+func (c *config) severity(class Class) Severity {
+	return cmp.Or(c.severities[class], SeverityError)
 }
 
 func choose[T ~string](setting *T, choice T, among ...T) error {
@@ -241,6 +279,24 @@ func WithMaxWorlds(n int) Option {
 		return nil
 	}
 }
+
+// WithControlToken lets programs of other computers use what is under /_mock/, if they show this token: in the header
+// Qcmock-Control-Token, or as Authorization: Bearer. It goes over the wire as it is. Default: none, and only programs of
+// the same computer may; they need no token in either case.
+func WithControlToken(token string) Option {
+	return func(c *config) error {
+		if len(token) < minControlToken {
+			return fmt.Errorf("control token of %d bytes: use %d or more, none of which can be guessed", len(token), minControlToken)
+		}
+		if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+			return errors.New("control token: use letters, digits and punctuation, so that a header can hold it")
+		}
+		c.controlToken = token
+		return nil
+	}
+}
+
+const minControlToken = 16
 
 // WithLogger sets where the server reports its own bugs. Nothing else is logged. Default: nowhere.
 func WithLogger(logger *slog.Logger) Option {

@@ -53,6 +53,8 @@ type exchange struct {
 	// value is the decoded body, as far as it has passed the contract.
 	value      any
 	violations []Violation
+	// transitions are the changes of status that the exchange was the first to see.
+	transitions []store.Transition
 	// served is true once the operation has been carried out.
 	served bool
 	struck *Struck
@@ -65,7 +67,9 @@ func exchangeOf(ctx context.Context) *exchange { return ctx.Value(exchangeKey{})
 // caller is the account on whose behalf a strict handler acts, and its store.
 func caller(ctx context.Context) (*store.Store, store.Account) {
 	ex := exchangeOf(ctx)
-	return ex.world.store, ex.world.caller(ex.userID)
+	account := ex.world.caller(ex.userID)
+	account.Saw = &ex.transitions
+	return ex.world.store, account
 }
 
 // answer is a response under way. Nothing is sent before all stages have had their say.
@@ -149,13 +153,13 @@ func (s *Server) locate(next http.Handler) http.Handler {
 		path := tidy(r.URL.Path)
 		byMethod, ok := s.contractTable.paths[strings.TrimPrefix(path, basePath)]
 		if !ok || !strings.HasPrefix(path, basePath+"/") {
-			ex.refuse(w, http.StatusNotFound, UnknownOperation, s.contractTable.unknownPath(path))
+			s.refuseAs(ex, w, http.StatusNotFound, UnknownOperation, s.contractTable.unknownPath(path))
 			return
 		}
 		op, ok := byMethod[r.Method]
 		if !ok {
 			w.Header().Set("Allow", allowed(byMethod))
-			ex.refuse(w, http.StatusMethodNotAllowed, Method, fmt.Sprintf("Method %s is not allowed for %s; use %s.",
+			s.refuseAs(ex, w, http.StatusMethodNotAllowed, Method, fmt.Sprintf("Method %s is not allowed for %s; use %s.",
 				short(r.Method), path, allowed(byMethod)))
 			return
 		}
@@ -164,11 +168,11 @@ func (s *Server) locate(next http.Handler) http.Handler {
 
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.maxBody))
 		if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-			ex.refuse(w, http.StatusRequestEntityTooLarge, TooLarge, fmt.Sprintf("The body is larger than %d bytes; send a smaller one.", tooLarge.Limit))
+			s.refuseAs(ex, w, http.StatusRequestEntityTooLarge, TooLarge, fmt.Sprintf("The body is larger than %d bytes; send a smaller one.", tooLarge.Limit))
 			return
 		}
 		if err != nil {
-			ex.refuse(w, http.StatusBadRequest, BodyNotJSON, "The body broke off before its end; send it whole, with the Content-Length it has.")
+			s.refuseAs(ex, w, http.StatusBadRequest, BodyNotJSON, "The body broke off before its end; send it whole, with the Content-Length it has.")
 			return
 		}
 		ex.body = body

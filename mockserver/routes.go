@@ -52,7 +52,7 @@ func (b validatedBody) ValidatedValue() any { return b.value }
 func (s *Server) refuseRouted(w http.ResponseWriter, r *http.Request, err error) {
 	if e := (*echo.HTTPError)(nil); errors.As(err, &e) && e.Code < http.StatusInternalServerError {
 		v := Violation{Class: Type, Text: "a member has a type that cannot be read; compare the request with /openapi.yaml."}
-		exchangeOf(r.Context()).violate(w, v)
+		s.violate(exchangeOf(r.Context()), w, v)
 		refuse(w, http.StatusOK, invalidArgument+v.Text)
 		return
 	}

@@ -30,6 +30,27 @@ const (
 	TooLarge         Class = "too-large"         // the body is larger than the server reads
 )
 
+// Classes are all classes of violations, in the order of the documentation.
+var Classes = []Class{
+	UnknownOperation, Method, ContentType, BodyNotJSON, TrailingData, DuplicateKey, WrongCase, UnknownField, MissingField,
+	Type, Enum, Format, Bound, Null, AuthMissing, AuthMalformed, AuthStale, AuthFuture, AuthHash, AuthUser, StateConflict,
+	NotFound, TooLarge,
+}
+
+// Severity says how much a class of violation matters.
+type Severity string
+
+// The severities.
+const (
+	// SeverityError breaks the contract: the report says so, and under ContractStrict the request is refused. It is the
+	// default of every class.
+	SeverityError Severity = "error"
+	// SeverityWarning is reported, and the request is served as well as it can be.
+	SeverityWarning Severity = "warning"
+	// SeverityOff is neither noted nor refused.
+	SeverityOff Severity = "off"
+)
+
 // Violation is one way in which a request broke the contract.
 type Violation struct {
 	Class Class `json:"class"`
@@ -40,4 +61,6 @@ type Violation struct {
 	Text string `json:"text"`
 	// Meant is the member that was probably meant, if one is near.
 	Meant string `json:"meant,omitempty"`
+	// Severity is how much it matters.
+	Severity Severity `json:"severity"`
 }

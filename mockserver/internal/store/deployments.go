@@ -1,8 +1,10 @@
 package store
 
 import (
+	"cmp"
 	"iter"
 	"slices"
+	"time"
 
 	"github.com/qcagents/qcagents/gen"
 	"github.com/qcagents/qcagents/mockserver/internal/lifecycle"
@@ -18,6 +20,8 @@ type deployment struct {
 	run       lifecycle.Run
 	story     *Story // of the task's own prompt
 	followUps []turn
+	// seen is how many of the run's entries some call has seen.
+	seen int
 }
 
 func (d *deployment) wire(run lifecycle.Run) gen.AgentDeployment {
@@ -53,6 +57,19 @@ func (s *Store) keep(d *deployment, run lifecycle.Run) *deployment {
 	return &changed
 }
 
+// show is what a caller sees of a deployment, noted if it is the first to see it.
+func (s *Store) show(by Account, d *deployment, run lifecycle.Run) gen.AgentDeployment {
+	if entered := run.Entered(); by.Saw != nil && len(entered) > d.seen {
+		for _, e := range entered[d.seen:] {
+			*by.Saw = append(*by.Saw, Transition{DeploymentID: d.id, Status: e.Status, At: e.At})
+		}
+		changed := *d
+		changed.seen = len(entered)
+		s.state.deployments.Set(changed.id, &changed)
+	}
+	return d.wire(run)
+}
+
 // CreateDeployment starts a run of a task.
 func (s *Store) CreateDeployment(by Account, req gen.CreateAgentDeploymentRequest) (gen.AgentDeployment, error) {
 	s.mu.Lock()
@@ -65,6 +82,12 @@ func (s *Store) CreateDeployment(by Account, req gen.CreateAgentDeploymentReques
 		return gen.AgentDeployment{}, &Error{Class: StateConflict, Pointer: "/taskId",
 			Text: "The agent of this task has been deleted, so the task cannot be deployed; create a task for another agent."}
 	}
+	d := s.deploy(t, "", s.story(t, t.prompt), s.now())
+	return s.show(by, d, d.run), nil
+}
+
+// deploy starts a run of a task at a time. An empty id is assigned.
+func (s *Store) deploy(t *task, id string, story *Story, now time.Time) *deployment {
 	projectID := 0
 	switch {
 	case t.ProjectID != nil:
@@ -81,14 +104,13 @@ func (s *Store) CreateDeployment(by Account, req gen.CreateAgentDeploymentReques
 	}
 	s.state.lastDeployment++
 	d := &deployment{
-		id:        "A-" + s.hexID("deployment", s.state.lastDeployment),
+		id:        cmp.Or(id, "A-"+s.hexID("deployment", s.state.lastDeployment)),
 		seq:       s.state.lastDeployment,
 		task:      t,
 		projectID: projectID,
 		created:   s.timestamp(),
-		story:     s.story(t, t.prompt),
+		story:     story,
 	}
-	now := s.now()
 	if s.takeRoom(d, now) {
 		d.run = lifecycle.Start(d.story.Plan, now)
 	} else {
@@ -96,7 +118,7 @@ func (s *Store) CreateDeployment(by Account, req gen.CreateAgentDeploymentReques
 	}
 	s.state.deployments.Set(d.id, d)
 	s.state.deploymentsOf.Set(deployed{t.ID, d.seq, d.id})
-	return d.wire(d.run), nil
+	return d
 }
 
 // ReadDeployment gives a deployment as it stands now, and counts as a read of it.
@@ -112,7 +134,7 @@ func (s *Store) ReadDeployment(by Account, req gen.ReadAgentDeploymentRequest) (
 	if d.run.At(now).CountsReads() {
 		d = s.keep(d, run)
 	}
-	return d.wire(run), nil
+	return s.show(by, d, run), nil
 }
 
 // PromptDeployment gives a deployment another prompt to work on, whether it still runs or not.
@@ -126,14 +148,18 @@ func (s *Store) PromptDeployment(by Account, req gen.UpdateAgentDeploymentReques
 	if err := s.checkMarker(req.Prompt); err != nil {
 		return gen.AgentDeployment{}, err
 	}
-	now := s.now()
-	story := s.story(d.task, req.Prompt)
+	d = s.prompt(d, turn{req.Prompt, s.story(d.task, req.Prompt)}, s.now())
+	return s.show(by, d, d.run), nil
+}
+
+// prompt gives a deployment another turn at a time.
+func (s *Store) prompt(d *deployment, t turn, now time.Time) *deployment {
 	held := d.run.At(now).Ended() && !s.takeRoom(d, now)
 	prompted := *d
-	prompted.followUps = append(slices.Clip(d.followUps), turn{req.Prompt, story})
-	prompted.run = d.run.Prompt(now, story.Plan, held)
+	prompted.followUps = append(slices.Clip(d.followUps), t)
+	prompted.run = d.run.Prompt(now, t.story.Plan, held)
 	s.state.deployments.Set(prompted.id, &prompted)
-	return prompted.wire(prompted.run), nil
+	return &prompted
 }
 
 // StopDeployment ends a deployment. Stopping one that has ended succeeds and changes nothing.
@@ -144,7 +170,8 @@ func (s *Store) StopDeployment(by Account, req gen.StopAgentDeploymentRequest) e
 	if err != nil {
 		return err
 	}
-	s.keep(d, d.run.Stop(s.now()))
+	d = s.keep(d, d.run.Stop(s.now()))
+	s.show(by, d, d.run)
 	s.leave(d.id)
 	return nil
 }
@@ -177,7 +204,7 @@ func (s *Store) ListDeployments(by Account, req gen.ListAgentDeploymentsRequest)
 	deployments := []gen.AgentDeployment{}
 	for entry := range s.deploymentsOf(t.ID) {
 		if d, ok := s.state.deployments.Get(entry.id); ok {
-			deployments = append(deployments, d.wire(d.run.At(now)))
+			deployments = append(deployments, s.show(by, d, d.run.At(now)))
 		}
 	}
 	return deployments, nil

@@ -27,6 +27,15 @@ type Account struct {
 	UserID int
 	// Organizations are the organizations that the account belongs to; nil means every one that it names.
 	Organizations []string
+	// Saw, when it is not nil, collects the changes of status that this call is the first to see.
+	Saw *[]Transition
+}
+
+// Transition is a change of a deployment's status.
+type Transition struct {
+	DeploymentID string
+	Status       string
+	At           time.Time
 }
 
 func (a Account) owns(organization string) bool {
@@ -144,7 +153,7 @@ func New(config Config) *Store {
 		deploymentsOf: btree.NewBTreeGOptions(deployed.less, unlocked),
 		lastAgent:     firstAgent - 1, lastTask: firstTask - 1, lastProject: firstProject - 1,
 	}
-	s.state.agents.Set(predefinedAgent, predefined())
+	s.state.agents.Set(PredefinedAgent, predefined())
 	return s
 }
 
@@ -175,6 +184,7 @@ type Error struct {
 	Text    string
 }
 
+// Error is the refusal's text.
 func (e *Error) Error() string { return e.Text }
 
 func notFound(pointer, format string, args ...any) error {
