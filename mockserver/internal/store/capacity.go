@@ -8,12 +8,28 @@ import (
 // An agent node runs only so many agents at once; further deployments wait in its queue. That much is documented. That
 // they are taken first come, first served, and at the very moment when another ends, is inferred.
 
-// SetCapacity sets how many deployments work at once; 0 is no limit. Those that work already go on.
+// SetCapacity sets how many deployments work at once; 0 is no limit. Those that work already go on, and count.
 func (s *Store) SetCapacity(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	now := s.now()
+	s.giveRoom(now) // what happened so far happened under the old capacity
+	if s.state.capacity == 0 && n > 0 {
+		s.count(now)
+	}
 	s.state.capacity = n
-	s.giveRoom(s.now())
+	s.giveRoom(now)
+}
+
+// count finds out who takes room. Without a capacity nobody keeps track.
+func (s *Store) count(now time.Time) {
+	s.state.atWork = nil
+	s.state.deployments.Scan(func(id string, d *deployment) bool {
+		if run := d.run.At(now); !run.Held() && !run.Ended() {
+			s.state.atWork = append(s.state.atWork, id)
+		}
+		return true
+	})
 }
 
 // takeRoom reports whether a deployment that is about to work may do so at once. If not, it is put in the queue.
@@ -31,11 +47,11 @@ func (s *Store) takeRoom(d *deployment, now time.Time) bool {
 }
 
 // giveRoom lets waiting deployments in, each at the time when the one before it ended. It finds the same whenever it is
-// called, and however often.
+// called, and however often, as long as it is called at once when room is made otherwise.
 func (s *Store) giveRoom(now time.Time) {
 	for len(s.state.waiting) > 0 {
 		at := now
-		if s.state.capacity > 0 && len(s.state.atWork) >= s.state.capacity {
+		for s.state.capacity > 0 && len(s.state.atWork) >= s.state.capacity {
 			ended := -1
 			for i, id := range s.state.atWork {
 				end, over := s.endOf(id, now)
@@ -50,10 +66,7 @@ func (s *Store) giveRoom(now time.Time) {
 		}
 		next := s.state.waiting[0]
 		s.state.waiting = s.state.waiting[1:]
-		d, ok := s.state.deployments.Get(next)
-		if !ok || !d.run.Held() {
-			continue // deleted or stopped while it waited
-		}
+		d, _ := s.state.deployments.Get(next)
 		// Nothing starts before it was asked for: room may have been there when nobody waited.
 		entered := d.run.Entered()
 		if asked := entered[len(entered)-1].At; at.Before(asked) {
@@ -67,6 +80,13 @@ func (s *Store) giveRoom(now time.Time) {
 			_, over := s.endOf(id, now)
 			return over
 		})
+	}
+}
+
+// leave takes a deployment that is stopped or deleted out of the queue.
+func (s *Store) leave(id string) {
+	if i := slices.Index(s.state.waiting, id); i >= 0 {
+		s.state.waiting = slices.Delete(slices.Clone(s.state.waiting), i, i+1)
 	}
 }
 
@@ -121,5 +141,7 @@ func (s *Store) Settle() {
 		}
 	}
 	s.state.waiting = nil
-	s.giveRoom(now)
+	if s.state.capacity > 0 {
+		s.count(now)
+	}
 }

@@ -172,6 +172,7 @@ func (s *Store) StopDeployment(by Account, req gen.StopAgentDeploymentRequest) e
 	}
 	d = s.keep(d, d.run.Stop(s.now()))
 	s.show(by, d, d.run)
+	s.leave(d.id)
 	return nil
 }
 
@@ -185,6 +186,8 @@ func (s *Store) DeleteDeployment(by Account, req gen.DeleteAgentDeploymentReques
 	}
 	s.state.deployments.Delete(d.id)
 	s.state.deploymentsOf.Delete(deployed{taskID: d.task.ID, seq: d.seq})
+	s.leave(d.id)
+	s.giveRoom(s.now())
 	return nil
 }
 

@@ -107,12 +107,16 @@ func (s *Store) DeleteTask(by Account, req gen.DeleteAgentTaskRequest) error {
 	if err != nil {
 		return err
 	}
+	now := s.now()
+	s.giveRoom(now)
 	for _, entry := range slices.Collect(s.deploymentsOf(t.ID)) {
 		s.state.deployments.Delete(entry.id)
 		s.state.deploymentsOf.Delete(entry)
+		s.leave(entry.id)
 	}
 	s.state.tasks.Delete(t.ID)
 	s.state.tasksOf.Delete(owned{t.organization, t.ID})
+	s.giveRoom(now)
 	return nil
 }
 
