@@ -952,3 +952,35 @@ func TestWholeFlowOverAWholeConnection(t *testing.T) {
 		}
 	})
 }
+
+// A caller's own HTTP client may follow redirects. What fails on the way there says nothing of the request that was
+// redirected, least of all that it never ran.
+func TestAFailedRedirectCreatesNothingTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		service := newMock(t)
+		followed := 0
+		moving := transport(func(req *http.Request) (*http.Response, error) {
+			if req.Method == http.MethodGet {
+				followed++
+				return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+			}
+			resp, err := service.RoundTrip(req)
+			if err == nil {
+				resp.StatusCode = http.StatusSeeOther
+				resp.Header.Set("Location", req.URL.String()) // the result of a form is often at the form's own address
+			}
+			return resp, err
+		})
+		following := client.WithHTTPClient(&http.Client{
+			Transport: moving, CheckRedirect: func(*http.Request, []*http.Request) error { return nil },
+		})
+		_, err := newClient(t, nil, following).Tasks.Create(t.Context(), newTask("The task", 47, "Buy SPY"))
+		if got := len(tasksNamed(t, newClient(t, service), "The task")); got != 1 {
+			t.Errorf("created %d times", got)
+		}
+		failure, ok := errors.AsType[*client.Error](err)
+		if !ok || !errors.Is(err, client.ErrUnavailable) || !failure.MayHaveTakenEffect || followed != 1 {
+			t.Errorf("followed %d times: %v", followed, err)
+		}
+	})
+}
