@@ -89,6 +89,11 @@ var cuts = []cut{
 		resp.Body = io.NopCloser(strings.NewReader(errorPage))
 		return nil
 	})},
+	{name: "a page to see instead of the answer", arrives: true, unseen: true, by: answering(func(_ *http.Request, resp *http.Response, _ []byte) error {
+		resp.StatusCode, resp.Header = http.StatusSeeOther, http.Header{"Location": {"/done"}}
+		resp.Body = http.NoBody
+		return nil
+	})},
 }
 
 // answering lets the service do its work, and then does something to the answer on its way.
