@@ -155,7 +155,11 @@ func (s *Store) StopDeployment(by Account, req gen.StopAgentDeploymentRequest) e
 	if err != nil {
 		return err
 	}
-	s.keep(d, d.run.Stop(s.now()))
+	now := s.now()
+	if !d.run.At(now).Ended() {
+		s.keep(d, d.run.Stop(now))
+		s.leave(now, d.id)
+	}
 	return nil
 }
 
@@ -169,6 +173,7 @@ func (s *Store) DeleteDeployment(by Account, req gen.DeleteAgentDeploymentReques
 	}
 	s.state.deployments.Delete(d.id)
 	s.state.deploymentsOf.Delete(deployed{taskID: d.task.ID, seq: d.seq})
+	s.leave(s.now(), d.id)
 	return nil
 }
 
