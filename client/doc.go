@@ -31,7 +31,7 @@
 //		if err != nil {
 //			return err
 //		}
-//		if text, ok := part.View().(client.TextPart); ok {
+//		if text, ok := part.View().(client.TextPart); ok && text.State != client.StateStreaming {
 //			fmt.Println(text.Text)
 //		}
 //	}

@@ -118,8 +118,7 @@ func (s *Server) judge(header http.Header) (*World, int, *Violation) {
 		return nil, 0, &Violation{Class: AuthUser, Text: fmt.Sprintf(
 			"%s (%d): the mock knows no such user; use the credentials that it printed at start, or start it with --user-id %[2]d.", badUser, sig.userID)}
 	}
-	account, _ := w.account(sig.userID)
-	want := sha256.Sum256([]byte(account.Token + ":" + sig.timestamp))
+	want := sha256.Sum256([]byte(w.account(sig.userID).Token + ":" + sig.timestamp))
 	if subtle.ConstantTimeCompare([]byte(hex.EncodeToString(want[:])), []byte(sig.hash)) != 1 {
 		return nil, 0, &Violation{Class: AuthHash, Text: fmt.Sprintf(
 			"%s UID: %d: the token is another one, or the hash is not the lower-case hexadecimal SHA-256 of <token>:<timestamp> with the Timestamp header's own text.", badHash, sig.userID)}
@@ -179,13 +178,15 @@ func readSignature(header http.Header) (signature, *Violation) {
 // honest client.
 func (s *Server) checkFreshness(sig signature) *Violation {
 	now := s.now().Truncate(time.Second)
-	switch age := now.Sub(sig.at); {
-	case age > signatureLifetime:
+	// A time in milliseconds is so far ahead that the difference does not fit a Duration, and is cut off at the largest.
+	age := now.Sub(sig.at)
+	switch {
+	case sig.at.Before(now.Add(-signatureLifetime)):
 		return &Violation{Class: AuthStale, Text: fmt.Sprintf(
 			"%s%s: the signature is %s old and %s is the limit; sign each request afresh, and check the computer's clock.", badTimestamp, sig.timestamp, age, signatureLifetime)}
-	case -age > signatureLead:
+	case sig.at.After(now.Add(signatureLead)):
 		return &Violation{Class: AuthFuture, Text: fmt.Sprintf(
-			"%s%s: the signature is %s ahead of the server's clock and %s is the limit; check the computer's clock, and that the time is in seconds.", badTimestamp, sig.timestamp, -age, signatureLead)}
+			"%s%s: the signature is %s ahead of the server's clock and %s is the limit; check the computer's clock, and that the time is in seconds.", badTimestamp, sig.timestamp, (-age).Abs(), signatureLead)}
 	}
 	return nil
 }

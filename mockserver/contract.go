@@ -306,7 +306,7 @@ func checkValue(schema *openapi3.Schema, value any) []Violation {
 	if err := schema.VisitJSON(value, openapi3.MultiErrors(), openapi3.VisitAsRequest()); err != nil {
 		c.schema(err)
 	}
-	// The same mistake first wherever it is made: by place, misspelt members before those that are missing for it.
+	// The same mistake first wherever it is made: by place, misspelled members before those that are missing for it.
 	slices.SortStableFunc(c.found, func(a, b Violation) int {
 		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.Pointer, b.Pointer))
 	})
@@ -314,10 +314,10 @@ func checkValue(schema *openapi3.Schema, value any) []Violation {
 }
 
 func rank(v Violation) int {
-	switch {
-	case v.Class == WrongCase || v.Class == UnknownField && v.Meant != "":
+	switch v.Class {
+	case WrongCase, UnknownField:
 		return 0
-	case v.Class == UnknownField || v.Class == MissingField:
+	case MissingField:
 		return 1
 	}
 	return 2
@@ -325,7 +325,7 @@ func rank(v Violation) int {
 
 type checker struct {
 	found []Violation
-	// explained has the pointers of required members that are there under a wrong case, or misspelt.
+	// explained has the pointers of required members that are there under a wrong case, or misspelled.
 	explained map[string]bool
 }
 
@@ -415,7 +415,18 @@ func (c *checker) schema(err error) {
 	for _, token := range one.JSONPointer() {
 		pointer += "/" + escape(token)
 	}
-	switch one.SchemaField {
+	field := one.SchemaField
+	if field == "enum" {
+		// The library compares before it looks at the type.
+		switch one.Value.(type) {
+		case nil:
+			field = "nullable"
+		case string:
+		default:
+			field = "type"
+		}
+	}
+	switch field {
 	case "required":
 		if !c.explained[pointer] {
 			c.add(MissingField, pointer, "is missing; it is required.")

@@ -17,7 +17,7 @@ const violationHeader = "Qcmock-Violation"
 func refuse(w http.ResponseWriter, status int, sentences ...string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	// Marshalling strings cannot fail, and a failed write means that the client has gone.
+	// Marshaling strings cannot fail, and a failed write means that the client has gone.
 	body, _ := json.Marshal(gen.RestResponse{Success: false, Errors: sentences})
 	_, _ = w.Write(append(body, '\n'))
 }

@@ -38,8 +38,8 @@ type Fact struct {
 type Choice struct {
 	// ID names the choice for good.
 	ID string
-	// Behaviour is what the mock does.
-	Behaviour string
+	// Behavior is what the mock does.
+	Behavior string
 	// Question is what remains open about the real service.
 	Question string
 	// Operations are those whose successful answers depend on the choice, and Classes the refusals that do.

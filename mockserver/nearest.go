@@ -2,7 +2,7 @@ package mockserver
 
 import "strings"
 
-// nearest is the candidate that a misspelt name most likely means, or nothing when none is near. Spelling that differs by
+// nearest is the candidate that a misspelled name most likely means, or nothing when none is near. Spelling that differs by
 // case, hyphens and underscores alone counts as the same.
 func nearest(name string, candidates []string) string {
 	if len(name) > 100 {
@@ -21,7 +21,7 @@ func plain(name string) string {
 	return strings.NewReplacer("_", "", "-", "", " ", "").Replace(strings.ToLower(name))
 }
 
-// distance is how many bytes must be changed, put in, taken out, or swapped with their neighbour to make a into b.
+// distance is how many bytes must be changed, put in, taken out, or swapped with their neighbor to make a into b.
 func distance(a, b string) int {
 	before, row := make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range row {

@@ -10,7 +10,7 @@
 // The API is served under /api/v2, its contract at /openapi.yaml, and what concerns the mock itself under /_mock/. Go
 // programs can do without a port: [Server.Transport] answers in memory.
 //
-// Most of what the real service answers is not documented. What is known is marked in the contract; each behaviour that
+// Most of what the real service answers is not documented. What is known is marked in the contract; each behavior that
 // the mock had to choose is listed by [Fidelity], with the question it leaves open.
 //
 // The package does not sign requests and does not import the client: a signature that is checked by the code that made

@@ -81,18 +81,19 @@ func (w *World) Accounts() []Account {
 	return slices.Clone(w.accounts)
 }
 
-func (w *World) account(userID int) (Account, bool) {
+// account is the account of a user; one without a token or organizations when there is none.
+func (w *World) account(userID int) Account {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if i := slices.IndexFunc(w.accounts, func(a Account) bool { return a.UserID == userID }); i >= 0 {
-		return w.accounts[i], true
+		return w.accounts[i]
 	}
-	return Account{}, false
+	return Account{UserID: userID, Organizations: []string{}}
 }
 
 // caller is an account as the store knows it.
 func (w *World) caller(userID int) store.Account {
-	account, _ := w.account(userID)
+	account := w.account(userID)
 	if w.ownsAll {
 		return store.Account{UserID: userID}
 	}

@@ -16,16 +16,18 @@ func versionCommand() *cobra.Command {
 		Use:   "version",
 		Short: "Print the versions of the mock and of the contract",
 		Args:  noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			server, err := mockserver.New()
-			if err != nil {
-				return err
-			}
-			health := server.Health()
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "qcmock %s, contract %s\n", health.Version, health.SpecVersion)
-			return err
-		},
+		RunE:  func(cmd *cobra.Command, _ []string) error { return printVersions(cmd) },
 	}
+}
+
+func printVersions(cmd *cobra.Command) error {
+	server, err := mockserver.New()
+	if err != nil {
+		return err
+	}
+	health := server.Health()
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), "qcmock %s, contract %s\n", health.Version, health.SpecVersion)
+	return err
 }
 
 func fidelityCommand() *cobra.Command {
@@ -68,7 +70,7 @@ func printLedger(out io.Writer, ledger mockserver.Ledger) error {
 	}
 	p.f("\nWHAT THE MOCK CHOSE, AND THE OPEN QUESTIONS (all inferred)\n")
 	for _, choice := range ledger.Choices {
-		p.f("\n  %s\n    %s\n    Open: %s\n", choice.ID, choice.Behaviour, choice.Question)
+		p.f("\n  %s\n    %s\n    Open: %s\n", choice.ID, choice.Behavior, choice.Question)
 	}
 	return p.err
 }

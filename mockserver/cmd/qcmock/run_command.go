@@ -11,49 +11,35 @@ import (
 	"github.com/qcagents/qcagents/mockserver"
 )
 
-// The exit codes of qcmock run that are not the command's own.
+// The exit codes of qcmock run that shells have too.
 const (
-	exitBroken        = 3   // the command succeeded, and broke the contract
-	exitShort         = 4   // the command succeeded, and covered less than was asked for
-	exitNotExecutable = 126 // as shells have it
+	exitNotExecutable = 126
 	exitNotFound      = 127
 	exitSignal        = 128 // plus the signal's number
 )
 
-// codeError ends the program with a code, when everything has been said.
-type codeError int
-
-func (e codeError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
-
 // runFlags are what qcmock run was asked for.
 type runFlags struct {
-	auth, authFailures, contract string
-	severities                   []string
-	seed                         string
-	seeded                       bool
-	speed                        float64
-	capacity                     int
+	auth         mockserver.Auth
+	authFailures mockserver.AuthFailures
+	contract     mockserver.Contract
+	severities   []string
+	seed         string
+	seeded       bool
+	speed        float64
+	capacity     int
 
 	leanHome bool
 	grace    time.Duration
 
-	consumer                  string
-	report                    string
-	minOperations, minMembers threshold
+	judged
+	report string
 }
-
-// threshold is a mockserver.Threshold as a flag.
-type threshold struct{ mockserver.Threshold }
-
-func (t *threshold) Set(text string) (err error) {
-	t.Threshold, err = mockserver.ParseThreshold(text)
-	return err
-}
-
-func (*threshold) Type() string { return "N|N%" }
 
 func runCommand(getenv func(string) string) *cobra.Command {
-	f := &runFlags{}
+	f := &runFlags{
+		auth: mockserver.AuthStrict, authFailures: mockserver.AuthFailuresDocumented, contract: mockserver.ContractStrict, speed: 1,
+	}
 	cmd := &cobra.Command{
 		Use:   "run [flags] -- COMMAND [ARGUMENT]...",
 		Short: "Run a command against a mock of its own, and say whether it kept the contract",
@@ -90,35 +76,37 @@ for, and 0. A mistake in the use of qcmock itself gives 2. What qcmock says tell
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	flags.SetInterspersed(false)
-	flags.StringVar(&f.auth, "auth", string(mockserver.AuthStrict), "what credentials must be: strict (those in the environment), any (well-formed and fresh; a world for each user id), off")
-	flags.StringVar(&f.authFailures, "auth-failures", string(mockserver.AuthFailuresDocumented), "how bad credentials are answered: documented (401), observed (200 with success false)")
-	flags.StringVar(&f.contract, "contract", string(mockserver.ContractStrict), "requests that break the contract are: strict (refused), observe (served as well as can be), off (not looked at)")
-	flags.StringArrayVar(&f.severities, "severity", nil, "how much a class of violations matters, as CLASS=error|warning|off; may be given again")
-	flags.StringVar(&f.seed, "seed", "", "give the same identifiers, times and transcripts to the same calls; time then goes by exchanges, half a second each")
-	flags.Float64Var(&f.speed, "speed", 1, "how many seconds pass in the mock for each real one; 0 stands still")
-	flags.IntVar(&f.capacity, "capacity", 0, "how many deployments work at once, while further ones wait InQueue; 0 is no limit")
-	flags.BoolVar(&f.leanHome, "lean-home", false, "give the command an empty home directory whose .lean/credentials are the mock's")
-	flags.DurationVar(&f.grace, "grace", 10*time.Second, "how long the command may take to end after SIGTERM or SIGHUP before it is killed, and what it left behind after its end")
-	flags.StringVar(&f.consumer, "consumer", "", "what reports call the program (default: the command's name)")
-	flags.StringVar(&f.report, "report", "", "a directory to write the report into: report.txt, report.json, report.md, junit.xml and journal.json")
-	flags.Var(&f.minOperations, "min-operations", "how many of the API's operations must have been called, as 12 or 80%")
-	flags.Var(&f.minMembers, "min-members", "how many request members of the called operations must have been sent, as 12 or 80%")
+	flags.Var(oneOf(&f.auth, mockserver.AuthStrict, mockserver.AuthAny, mockserver.AuthOff), "auth",
+		"who is served: strict, the account in the environment; any, whoever\nsigns in the right form, each user id in a world of its own; off, all")
+	flags.Var(oneOf(&f.authFailures, mockserver.AuthFailuresDocumented, mockserver.AuthFailuresObserved), "auth-failures",
+		"how bad credentials are answered: documented, with 401;\nobserved, with 200 and success false")
+	flags.Var(oneOf(&f.contract, mockserver.ContractStrict, mockserver.ContractObserve, mockserver.ContractOff), "contract",
+		"requests that break the contract: strict, refuse them;\nobserve, serve them as well as can be; off, do not look")
+	flags.StringArrayVar(&f.severities, "severity", nil, "how much violations of a class matter, as `CLASS=LEVEL`: error,\nwarning or off; may be given again for another class")
+	flags.Var(factor(&f.speed), "speed", "how many seconds pass in the mock for each real one;\n0 stands still")
+	flags.StringVar(&f.seed, "seed", "", "the same `text` gives the same calls the same identifiers, times and\ntranscripts; time then goes by exchanges, half a second each")
+	flags.Var(whole(&f.capacity), "capacity", "how many deployments work at once while others wait;\n0 is no limit")
+	flags.BoolVar(&f.leanHome, "lean-home", false, "give the command a home directory that is empty but for the\ncredentials where lean-cli keeps them")
+	flags.DurationVar(&f.grace, "grace", 10*time.Second, "how long the command may take to end after SIGTERM or SIGHUP, and\nwhat it leaves behind after its end, before they are killed")
+	flags.StringVar(&f.report, "report", "", "write the reports and the journal into this `directory`:\nreport.txt, report.json, report.md, junit.xml, journal.json")
+	flags.StringVar(&f.consumer, "consumer", "", "what the reports call the program (default the command's name)")
+	f.register(cmd)
 	return cmd
 }
 
-// options are the flags as options of the mock.
-func (f *runFlags) options() ([]mockserver.Option, error) {
+// mock are the options of the mock.
+func (f *runFlags) mock() ([]mockserver.Option, error) {
 	opts := []mockserver.Option{
-		mockserver.WithAuth(mockserver.Auth(f.auth)),
-		mockserver.WithAuthFailures(mockserver.AuthFailures(f.authFailures)),
-		mockserver.WithContract(mockserver.Contract(f.contract)),
+		mockserver.WithAuth(f.auth),
+		mockserver.WithAuthFailures(f.authFailures),
+		mockserver.WithContract(f.contract),
 		mockserver.WithSpeed(f.speed),
 		mockserver.WithCapacity(f.capacity),
 	}
 	for _, severity := range f.severities {
 		class, level, ok := strings.Cut(severity, "=")
 		if !ok {
-			return nil, fmt.Errorf("severity %q: write it as CLASS=error, CLASS=warning or CLASS=off", severity)
+			return nil, fmt.Errorf("severity %q: write it as CLASS=LEVEL, such as unknown-field=warning", severity)
 		}
 		opts = append(opts, mockserver.WithSeverity(mockserver.Class(class), mockserver.Severity(level)))
 	}

@@ -64,7 +64,7 @@ var systemCommands = map[string]func(args []string) int{
 
 func TestRunSignalEndsTheCommand(t *testing.T) {
 	for _, s := range []syscall.Signal{unix.SIGKILL, unix.SIGTERM, unix.SIGSEGV} {
-		runProgram(t, nil, "run", "--", "sh", "-c", "kill -"+strconv.Itoa(int(s))+" $$").wants(t, exitSignal+int(s), "a signal ended the command: "+unix.SignalName(s))
+		runsAny(t, nil, "--", "sh", "-c", "kill -"+strconv.Itoa(int(s))+" $$").wants(t, exitSignal+int(s), "a signal ended the command: "+unix.SignalName(s))
 	}
 }
 
@@ -75,14 +75,14 @@ type program struct {
 	stderr *strings.Builder
 }
 
-// start has another process be qcmock. Its standard output ends when no process is left that has it.
-func start(t *testing.T, flags []string, command ...string) program {
+// launch has another process be qcmock. Its standard output ends when no process is left that has it.
+func launch(t *testing.T, flags []string, command ...string) program {
 	t.Helper()
-	return startThrough(t, nil, flags, append([]string{"env", asCommand + "=1", os.Args[0]}, command...)...)
+	return launchThrough(t, nil, flags, append([]string{"env", asCommand + "=1", os.Args[0]}, command...)...)
 }
 
-// startThrough starts qcmock by way of a program that is to execute it, and has it run any command.
-func startThrough(t *testing.T, through, flags []string, command ...string) program {
+// launchThrough starts qcmock by way of a program that is to execute it, and has it run any command.
+func launchThrough(t *testing.T, through, flags []string, command ...string) program {
 	t.Helper()
 	in, out, err := os.Pipe()
 	if err != nil {
@@ -135,7 +135,7 @@ func (p program) wants(t *testing.T, code int, output string) {
 
 func TestRunForwardsSignals(t *testing.T) {
 	t.Parallel()
-	p := start(t, nil, "listen")
+	p := launch(t, nil, "listen")
 	pid := p.pid(t)
 	for _, s := range []syscall.Signal{unix.SIGINT, unix.SIGQUIT, unix.SIGINT, unix.SIGHUP, unix.SIGTERM} {
 		if err := p.Process.Signal(s); err != nil {
@@ -153,7 +153,7 @@ func TestRunForwardsSignals(t *testing.T) {
 
 func TestRunKillsWhatIgnoresSIGTERM(t *testing.T) {
 	t.Parallel()
-	p := start(t, []string{"--grace", "10ms"}, "ignore")
+	p := launch(t, []string{"--grace", "10ms"}, "ignore")
 	pid := p.pid(t)
 	if err := p.Process.Signal(unix.SIGTERM); err != nil {
 		t.Fatal(err)
@@ -204,7 +204,7 @@ func TestRunEndsWhatIsLeftBehind(t *testing.T) {
 	} {
 		t.Run(test.command, func(t *testing.T) {
 			t.Parallel()
-			p := start(t, []string{"--grace", test.grace}, append([]string{"fork"}, strings.Fields(test.command)...)...)
+			p := launch(t, []string{"--grace", test.grace}, append([]string{"fork"}, strings.Fields(test.command)...)...)
 			fields := strings.Fields(p.line(t))
 			p.wants(t, exitOK, "")
 			for _, field := range fields {
@@ -230,7 +230,7 @@ func TestRunLeavesIgnoredSignalsAlone(t *testing.T) {
 	t.Parallel()
 	// As under nohup. What is ignored stays ignored in the programs that a program executes.
 	script := `trap "" HUP; exec "$@"`
-	p := startThrough(t, []string{"sh", "-c", script, "sh"}, nil, "sh", "-c", "echo $$; kill -HUP $PPID; kill -HUP $$; echo alive")
+	p := launchThrough(t, []string{"sh", "-c", script, "sh"}, nil, "sh", "-c", "echo $$; kill -HUP $PPID; kill -HUP $$; echo alive")
 	p.pid(t)
 	p.wants(t, exitOK, "alive\n")
 }

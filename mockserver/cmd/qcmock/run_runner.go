@@ -39,10 +39,15 @@ type runner struct {
 func (r *runner) run(ctx context.Context) error {
 	log := &bytes.Buffer{} // the mock's own errors, for which there is a time after the command
 	logger := slog.NewTextHandler(log, nil)
-	opts, err := r.options()
+	opts, err := r.mock()
 	if err != nil {
 		return usageError{err}
 	}
+	asked, err := r.judged.options()
+	if err != nil {
+		return err
+	}
+	asked.Consumer = cmp.Or(asked.Consumer, filepath.Base(r.args[0]))
 	server, err := mockserver.New(append(opts, mockserver.WithLogger(slog.New(logger)), mockserver.WithJournalBytes(journalBytes))...)
 	if err != nil {
 		return usageError{err}
@@ -62,11 +67,15 @@ func (r *runner) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
-	httpServer := &http.Server{Handler: server, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(logger, slog.LevelWarn)}
+	silent := silentConns{}
+	httpServer := &http.Server{
+		Handler: server, ReadHeaderTimeout: 10 * time.Second, ConnState: silent.note, ErrorLog: slog.NewLogLogger(logger, slog.LevelWarn),
+	}
 	go func() { _ = httpServer.Serve(listener) }()
 	stopServing := func() {
 		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 		defer cancel()
+		silent.close()
 		if httpServer.Shutdown(drain) != nil {
 			_ = httpServer.Close()
 		}
@@ -92,20 +101,20 @@ func (r *runner) run(ctx context.Context) error {
 		return err
 	}
 	_, _ = io.Copy(r.stderr, log)
-	return r.conclude(server, ended, url)
+	return r.conclude(server, ended, asked, url)
 }
 
 // notStarted says why there was nothing to run, with the exit code that a shell would give.
 func (r *runner) notStarted(err error) error {
-	code, why := codeError(exitNotExecutable), err.Error()
+	code, why := exitNotExecutable, err.Error()
 	if wrapped := errors.Unwrap(err); wrapped != nil {
 		why = wrapped.Error() // without the name, which is said once
 	}
 	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
 		code = exitNotFound
 	}
-	fmt.Fprintf(r.stderr, "qcmock run: cannot run %s: %s (exit code %d)\n", r.args[0], why, int(code))
-	return code
+	fmt.Fprintf(r.stderr, "qcmock run: cannot run %s: %s (exit code %d)\n", r.args[0], why, code)
+	return exitError{code}
 }
 
 // environment is the command's. The function that comes with it takes away what was made for it.
@@ -219,18 +228,14 @@ func withEnvironment(env []string, set map[string]string) []string {
 }
 
 // conclude says how it went, writes the reports and decides on the exit code.
-func (r *runner) conclude(server *mockserver.Server, ended ending, url string) error {
+func (r *runner) conclude(server *mockserver.Server, ended ending, asked mockserver.ReportOptions, url string) error {
 	entries := journalOf(server)
-	report, err := mockserver.NewReport(entries, mockserver.ReportOptions{
-		Consumer:      cmp.Or(r.consumer, filepath.Base(r.args[0])),
-		MinOperations: r.minOperations.Threshold,
-		MinMembers:    r.minMembers.Threshold,
-	})
+	report, err := mockserver.NewReport(entries, asked)
 	if err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
 	fmt.Fprintln(r.stderr)
-	if err := report.WriteText(r.stderr, r.colored()); err != nil {
+	if err := report.WriteText(r.stderr, colored(r.stderr, r.getenv)); err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
 	if report.Exchanges == 0 {
@@ -244,12 +249,12 @@ QUANTCONNECT_API_BASE_URL, which was %s.
 		unwritten = writeReports(r.report, report, entries)
 	}
 
-	code, why := codeError(exitOK), ""
+	code, why := exitOK, ""
 	switch {
 	case ended.signal != "":
-		code, why = codeError(ended.code), fmt.Sprintf("a signal ended the command: %s", ended.signal)
+		code, why = ended.code, fmt.Sprintf("a signal ended the command: %s", ended.signal)
 	case ended.code != 0:
-		code, why = codeError(ended.code), "it is the command's own"
+		code, why = ended.code, "it is the command's own"
 	case unwritten != nil:
 		code, why = exitFailed, "the report could not be written"
 	case report.Broken():
@@ -263,8 +268,8 @@ QUANTCONNECT_API_BASE_URL, which was %s.
 	if code == exitOK {
 		return nil
 	}
-	fmt.Fprintf(r.stderr, "qcmock run: exit code %d: %s.\n", int(code), why)
-	return code
+	fmt.Fprintf(r.stderr, "qcmock run: exit code %d: %s.\n", code, why)
+	return exitError{code}
 }
 
 // journalOf is every exchange of a server, in the order of their worlds.
@@ -274,16 +279,6 @@ func journalOf(server *mockserver.Server) []mockserver.Entry {
 		entries = append(entries, w.Journal()...)
 	}
 	return entries
-}
-
-// colored is true on a terminal that wants colors.
-func (r *runner) colored() bool {
-	file, ok := r.stderr.(*os.File)
-	if !ok || r.getenv("NO_COLOR") != "" || r.getenv("TERM") == "dumb" {
-		return false
-	}
-	info, err := file.Stat()
-	return err == nil && info.Mode()&fs.ModeCharDevice != 0
 }
 
 // writeReports writes every format, and the journal that they are made from.

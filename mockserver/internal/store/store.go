@@ -184,6 +184,7 @@ type Error struct {
 	Text    string
 }
 
+// Error is the refusal's text.
 func (e *Error) Error() string { return e.Text }
 
 func notFound(pointer, format string, args ...any) error {
