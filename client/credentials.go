@@ -163,23 +163,34 @@ type leanFile struct {
 // leanFileLimit is far above any real file, and below what would hurt.
 const leanFileLimit = 64 << 10
 
+// readLeanFile gives reasons without the path, which stands beside them, and in the same words on every system.
 func readLeanFile(path string) (leanFile, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
-			err = pathErr.Err
-		}
-		return leanFile{}, err
+		return leanFile{}, fileReason(err)
 	}
 	defer func() { _ = f.Close() }()
+	if info, err := f.Stat(); err == nil && info.IsDir() {
+		return leanFile{}, errors.New("is a directory")
+	}
 	data, err := io.ReadAll(io.LimitReader(f, leanFileLimit+1))
 	if err != nil {
-		if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
-			err = pathErr.Err
-		}
-		return leanFile{}, err
+		return leanFile{}, fileReason(err)
 	}
 	return parseLeanFile(data)
+}
+
+func fileReason(err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return errors.New("there is no such file")
+	case errors.Is(err, fs.ErrPermission):
+		return errors.New("may not be read")
+	}
+	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
+		return pathErr.Err
+	}
+	return err
 }
 
 // parseLeanFile keeps the decoder's errors to itself, for they quote what they stumbled over.

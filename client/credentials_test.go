@@ -108,7 +108,7 @@ func TestNoCredentials(t *testing.T) {
 			"nowhere", "", "", "",
 			[]string{
 				"option WithCredentials: not given", "QUANTCONNECT_USER_ID and QUANTCONNECT_API_TOKEN are not set",
-				"credentials: no such file",
+				"credentials: there is no such file",
 			},
 		},
 		{
@@ -190,6 +190,19 @@ func TestNoCredentials(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
+}
+
+func TestCredentialsSayThatTheyHaveNoToken(t *testing.T) {
+	if got := (client.Credentials{UserID: 7}).String(); got != "user 7, token [none]" {
+		t.Errorf("got %s", got)
+	}
+	c, err := client.New(client.WithBaseURL("http://127.0.0.1:5612/api/v2"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.String(); got != "client of http://127.0.0.1:5612/api/v2 for no credentials" {
+		t.Errorf("got %s", got)
+	}
 }
 
 func TestOrganizationID(t *testing.T) {

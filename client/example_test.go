@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -91,13 +92,13 @@ func ExampleNew_noCredentials() {
 	err = c.Authenticate(ctx)
 	fmt.Println(errors.Is(err, client.ErrNoCredentials))
 	for line := range strings.SplitSeq(err.Error(), "; ") {
-		fmt.Println(strings.ReplaceAll(line, os.Getenv("HOME"), "/home/you"))
+		fmt.Println(filepath.ToSlash(strings.ReplaceAll(line, os.Getenv("HOME"), "/home/you")))
 	}
 	// Output:
 	// true
 	// authenticate: no credentials: option WithCredentials: not given
 	// environment: QUANTCONNECT_USER_ID and QUANTCONNECT_API_TOKEN are not set
-	// /home/you/.lean/credentials: no such file or directory
+	// /home/you/.lean/credentials: there is no such file
 }
 
 func ExampleClient_Authenticate() {

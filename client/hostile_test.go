@@ -663,6 +663,11 @@ func TestHostileTLS(t *testing.T) {
 				if dials != 1 {
 					t.Errorf("%d connections", dials)
 				}
+				_, certificate := errors.AsType[*tls.CertificateVerificationError](err)
+				_, record := errors.AsType[tls.RecordHeaderError](err)
+				if !certificate && !record && !errors.Is(err, http.ErrSchemeMismatch) {
+					t.Errorf("the cause of %q cannot be had", err)
+				}
 			})
 		})
 	}

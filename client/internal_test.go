@@ -3,6 +3,7 @@ package client
 import (
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"net/http"
 	"os"
 	"runtime/debug"
@@ -224,4 +225,20 @@ func FuzzCredentialsFile(f *testing.F) {
 			t.Fatalf("%q: got %d and a token of %d bytes", data, creds.UserID, len(creds.Token))
 		}
 	})
+}
+
+func TestFileReasonsLeaveThePathOut(t *testing.T) {
+	for _, row := range []struct {
+		err  error
+		want string
+	}{
+		{&fs.PathError{Op: "open", Path: "p", Err: fs.ErrNotExist}, "there is no such file"},
+		{&fs.PathError{Op: "open", Path: "p", Err: fs.ErrPermission}, "may not be read"},
+		{&fs.PathError{Op: "read", Path: "p", Err: fs.ErrClosed}, "file already closed"},
+		{errors.New("broken"), "broken"},
+	} {
+		if got := fileReason(row.err).Error(); got != row.want {
+			t.Errorf("%v: got %q, want %q", row.err, got, row.want)
+		}
+	}
 }

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"net/http"
 	"os"
+	"strconv"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/qcagents/qcagents/client"
@@ -50,4 +52,20 @@ func TestSignerGivesTheKnownAnswers(t *testing.T) {
 			}
 		}
 	}
+}
+
+func TestSignerGoesByTheSystemsClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Hour)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://127.0.0.1/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := (&client.Signer{Credentials: testCredentials}).Edit(t.Context(), req); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := req.Header.Get("Timestamp"), strconv.FormatInt(time.Now().Unix(), 10); got != want {
+			t.Errorf("signed at %s, want %s", got, want)
+		}
+	})
 }

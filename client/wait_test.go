@@ -303,6 +303,14 @@ func TestFollow(t *testing.T) {
 			said: []span{{5 * time.Second, "503"}, {0, conversation(message("", text("one")))}}, want: []string{"0.0 text one"},
 		},
 		{
+			name: "the transcript is unavailable for a while, twice", statuses: []span{{50 * time.Second, "Running"}, {0, "Completed"}},
+			said: []span{
+				{5 * time.Second, "503"}, {10 * time.Second, conversation()}, {45 * time.Second, "503"},
+				{0, conversation(message("", text("one")))},
+			},
+			want: []string{"0.0 text one"},
+		},
+		{
 			name: "the transcript is unavailable for good", statuses: []span{{0, "Running"}}, said: []span{{0, "503"}},
 			fails: "still Running after 13.188s: read conversation: unavailable",
 		},

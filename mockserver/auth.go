@@ -72,7 +72,7 @@ func claim(header http.Header) (string, bool) {
 // is none.
 func (s *Server) claimed(header http.Header) (*World, int) {
 	if s.auth == AuthOff {
-		return s.Default(), s.accounts[0].UserID
+		return s.Default(), s.Default().Account().UserID
 	}
 	text, ok := claim(header)
 	if !ok {
@@ -96,7 +96,7 @@ type signature struct {
 
 func (s *Server) judge(header http.Header) (*World, int, *Violation) {
 	if s.auth == AuthOff {
-		return s.Default(), s.accounts[0].UserID, nil
+		return s.Default(), s.Default().Account().UserID, nil
 	}
 	sig, refusal := readSignature(header)
 	if refusal != nil {
@@ -178,13 +178,15 @@ func readSignature(header http.Header) (signature, *Violation) {
 // honest client.
 func (s *Server) checkFreshness(sig signature) *Violation {
 	now := s.now().Truncate(time.Second)
-	switch age := now.Sub(sig.at); {
-	case age > signatureLifetime:
+	// A time in milliseconds is so far ahead that the difference does not fit a Duration, and is cut off at the largest.
+	age := now.Sub(sig.at)
+	switch {
+	case sig.at.Before(now.Add(-signatureLifetime)):
 		return &Violation{Class: AuthStale, Text: fmt.Sprintf(
 			"%s%s: the signature is %s old and %s is the limit; sign each request afresh, and check the computer's clock.", badTimestamp, sig.timestamp, age, signatureLifetime)}
-	case -age > signatureLead:
+	case sig.at.After(now.Add(signatureLead)):
 		return &Violation{Class: AuthFuture, Text: fmt.Sprintf(
-			"%s%s: the signature is %s ahead of the server's clock and %s is the limit; check the computer's clock, and that the time is in seconds.", badTimestamp, sig.timestamp, -age, signatureLead)}
+			"%s%s: the signature is %s ahead of the server's clock and %s is the limit; check the computer's clock, and that the time is in seconds.", badTimestamp, sig.timestamp, (-age).Abs(), signatureLead)}
 	}
 	return nil
 }

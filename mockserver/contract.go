@@ -314,10 +314,10 @@ func checkValue(schema *openapi3.Schema, value any) []Violation {
 }
 
 func rank(v Violation) int {
-	switch {
-	case v.Class == WrongCase || v.Class == UnknownField && v.Meant != "":
+	switch v.Class {
+	case WrongCase, UnknownField:
 		return 0
-	case v.Class == UnknownField || v.Class == MissingField:
+	case MissingField:
 		return 1
 	}
 	return 2
@@ -415,7 +415,18 @@ func (c *checker) schema(err error) {
 	for _, token := range one.JSONPointer() {
 		pointer += "/" + escape(token)
 	}
-	switch one.SchemaField {
+	field := one.SchemaField
+	if field == "enum" {
+		// The library compares before it looks at the type.
+		switch one.Value.(type) {
+		case nil:
+			field = "nullable"
+		case string:
+		default:
+			field = "type"
+		}
+	}
+	switch field {
 	case "required":
 		if !c.explained[pointer] {
 			c.add(MissingField, pointer, "is missing; it is required.")

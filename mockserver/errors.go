@@ -35,6 +35,12 @@ func (s *Server) violate(ex *exchange, w http.ResponseWriter, violations ...Viol
 	}
 }
 
+// refuseAs notes a violation and answers with its sentence.
+func (s *Server) refuseAs(ex *exchange, w http.ResponseWriter, status int, class Class, sentence string) {
+	s.violate(ex, w, Violation{Class: class, Text: sentence})
+	refuse(w, status, sentence)
+}
+
 // refuseError turns what a strict handler returned into an answer: a refusal of the store into the envelope with success
 // false, anything else into a 500.
 func (s *Server) refuseError(w http.ResponseWriter, r *http.Request, err error) {

@@ -60,11 +60,11 @@ const (
 // Account is a user of the imaginary QuantConnect.
 type Account struct {
 	// UserID is the number that a signature names.
-	UserID int
+	UserID int `json:"userId"`
 	// Token is the API token that a signature is made with.
-	Token string
+	Token string `json:"token,omitempty"`
 	// Organizations are the identifiers of the organizations that the user belongs to.
-	Organizations []string
+	Organizations []string `json:"organizations,omitempty"`
 }
 
 // DefaultAccount is the account of a server that was given none.
@@ -94,9 +94,11 @@ type config struct {
 	maxWorlds    int
 	seeded       bool
 	capacity     int
+	scenario     *Scenario
 	journalBytes int
 	severities   map[Class]Severity // of classes that do not have the default
 	logger       *slog.Logger
+	observers    []func(Entry)
 }
 
 // Option changes what [New] makes.
@@ -198,9 +200,10 @@ func checkSpeed(speed float64) error {
 }
 
 // WithSeed makes everything repeatable: the same calls in the same order get the same identifiers, times and transcripts,
-// byte for byte, whatever other worlds do. For that, the time of a world begins at the start of 2026 and goes on by half a
-// second at each exchange (see [WithSpeed]), however long the exchanges take. Signatures are still judged by the base
-// clock. Default: no seed, and identifiers that differ each time.
+// and leave the same journal, byte for byte, whatever other worlds do. For that, the time of a world begins at the start of
+// 2026 and goes on by half a second at each exchange (see [WithSpeed]), however long the exchanges take. Signatures are
+// still judged by the base clock, so the header Timestamp differs from run to run and is left out of the journal. Default:
+// no seed, and identifiers that differ each time.
 func WithSeed(seed string) Option {
 	return func(c *config) error {
 		c.seed, c.seeded = seed, true
@@ -228,6 +231,19 @@ func WithJournalBytes(n int) Option {
 			return fmt.Errorf("journal of %d bytes: use 1 or more", n)
 		}
 		c.journalBytes = n
+		return nil
+	}
+}
+
+// WithObserver has observe called with every entry as it comes into a journal, that of exchanges without a world included,
+// and before the answer leaves. It is called from the goroutine of the exchange, and side by side for exchanges that are.
+// Default: nobody.
+func WithObserver(observe func(Entry)) Option {
+	return func(c *config) error {
+		if observe == nil {
+			return errors.New("observer: the function is nil")
+		}
+		c.observers = append(c.observers, observe)
 		return nil
 	}
 }

@@ -39,6 +39,7 @@ type Server struct {
 
 	mu     sync.RWMutex
 	worlds map[int]*World // by user id
+	first  *World         // the default world
 
 	journal *journal // of exchanges without a world
 }
@@ -65,8 +66,9 @@ func New(opts ...Option) (*Server, error) {
 			return nil, fmt.Errorf("make mock server: %w", err)
 		}
 	}
+	accounts := s.scenario.accountsWith(s.accounts)
 	if len(s.accounts) == 0 {
-		s.accounts = []Account{DefaultAccount()}
+		s.accounts = accounts[:1]
 	}
 	var err error
 	if s.contractTable, err = loadContract(); err != nil {
@@ -75,6 +77,12 @@ func New(opts ...Option) (*Server, error) {
 	s.journal = &journal{limit: s.journalBytes}
 	for _, account := range s.accounts {
 		s.worlds[account.UserID] = s.newWorld(account)
+	}
+	s.first = s.worlds[s.accounts[0].UserID]
+	if s.scenario != nil {
+		if err := s.first.load(s.scenario, accounts); err != nil {
+			return nil, fmt.Errorf("make mock server: load scenario: %w", err)
+		}
 	}
 	s.handler = s.pipeline(s.routes())
 	return s, nil
@@ -87,8 +95,8 @@ func (s *Server) World(userID int) *World {
 	return s.worlds[userID]
 }
 
-// Default is the world of the server's first account.
-func (s *Server) Default() *World { return s.World(s.accounts[0].UserID) }
+// Default is the world that the server's first account was given.
+func (s *Server) Default() *World { return s.first }
 
 // NewWorld makes a world for an account. Its user id must not be taken.
 func (s *Server) NewWorld(account Account) (*World, error) {

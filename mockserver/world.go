@@ -27,6 +27,10 @@ type World struct {
 	// initial is what Reset goes back to; anew is true when time begins anew then.
 	initial Snapshot
 	anew    bool
+	// loaded and clockOf are what a scenario said, if one was loaded.
+	loaded   store.Content
+	loadedAt time.Time
+	clockOf  *ScenarioClock
 }
 
 // worldEpoch is when the time of a seeded world begins.
@@ -38,22 +42,36 @@ func (s *Server) newWorld(account Account) *World {
 		accounts: []Account{account},
 		ownsAll:  s.auth == AuthAny,
 		journal:  &journal{limit: s.journalBytes},
-		clock:    s.newClock(),
+		clock:    s.newClock(nil),
 	}
 	// Identifiers depend on the seed and the user id alone, whatever the other worlds do.
 	w.store = store.New(store.Config{Now: w.Now, Seed: fmt.Sprintf("%s/%d", s.seed, account.UserID)})
+	w.loaded.Capacity = s.capacity
 	w.store.SetCapacity(s.capacity)
 	w.initial, w.anew = w.Snapshot(), true
 	return w
 }
 
-// newClock goes with the base clock, or by steps when the server was given a seed: only then do two runs see the same
-// times.
-func (s *Server) newClock() lifecycle.Clock {
+// newClock begins a world's time, as a scenario says if it does. It goes with the base clock, or by steps when the server
+// was given a seed: only then do two runs see the same times.
+func (s *Server) newClock(says *ScenarioClock) lifecycle.Clock {
+	base, speed := s.now(), s.speed
+	start := base
 	if s.seeded {
-		return lifecycle.NewSteppedClock(worldEpoch, s.speed)
+		start = worldEpoch
 	}
-	return lifecycle.NewClock(s.now(), s.speed)
+	if says != nil {
+		if says.Start != nil {
+			start = says.Start.UTC()
+		}
+		if says.Speed != nil {
+			speed = *says.Speed
+		}
+	}
+	if s.seeded {
+		return lifecycle.NewSteppedClock(start, speed)
+	}
+	return lifecycle.NewClockAt(base, start, speed)
 }
 
 // Now is the time in this world.
@@ -178,12 +196,17 @@ func (w *World) ClearFaults() {
 func (w *World) due(operation string, userID int, phase Phase) (Effect, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	var first *armed
 	for i := range w.faults {
-		if w.faults[i].strikes(operation, userID, phase) {
-			return w.faults[i].Effect, true
+		if w.faults[i].sees(operation, userID, phase) && first == nil {
+			first = &w.faults[i]
 		}
 	}
-	return Effect{}, false
+	if first == nil {
+		return Effect{}, false
+	}
+	first.struck++
+	return first.Effect, true
 }
 
 // Journal is the exchanges of this world that are still remembered, oldest first.
@@ -222,7 +245,13 @@ func (w *World) Reset() {
 	w.mu.Lock()
 	initial := w.initial
 	if w.anew {
-		initial.clock = w.server.newClock()
+		base := w.server.now()
+		clock := w.server.newClock(w.clockOf)
+		if now := clock.Now(base); !now.Equal(w.loadedAt) && !w.loaded.Timeless() {
+			// What a scenario holds is as old at each reset as when it was loaded. It has been built before, so it can be.
+			initial.store, _ = w.store.Build(w.loaded, now)
+		}
+		initial.clock = clock
 	}
 	w.mu.Unlock()
 	w.Restore(initial)

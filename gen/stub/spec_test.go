@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"maps"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -151,6 +153,28 @@ func TestSchemasAreDescribed(t *testing.T) {
 	}
 }
 
+// TestHeadersAndSchemesAreDescribed asks the same of what stands outside the schemas.
+func TestHeadersAndSchemesAreDescribed(t *testing.T) {
+	described := 0
+	for at, node := range objects(parse(t)) {
+		if !strings.HasSuffix(at, "/headers") && at != "/components/securitySchemes" {
+			continue
+		}
+		for name, member := range node {
+			described++
+			if text, _ := object(member)["description"].(string); text == "" {
+				complain(t, at+pointer(name), "a header and a security scheme have a description")
+			}
+			if object(member)["x-evidence"] == nil {
+				complain(t, at+pointer(name), "a header and a security scheme have x-evidence")
+			}
+		}
+	}
+	if described < 4 {
+		t.Errorf("found %d headers and security schemes, want two of each at least", described)
+	}
+}
+
 // TestEvidence checks the evidence of everything that has some: its word, its source, and the constraints it excepts.
 func TestEvidence(t *testing.T) {
 	spec := parse(t)
@@ -207,8 +231,8 @@ func TestOpenness(t *testing.T) {
 	}
 
 	extensible := map[string][]string{}
-	for _, at := range answered(spec) {
-		for within, node := range walk(lookup(spec, at), at) {
+	for _, at := range answered(t, spec) {
+		for within, node := range walk(component(spec, at), at) {
 			if schema := object(node); schema["enum"] != nil {
 				complain(t, within, "an answer has no enum: the service may come to send other values; use x-extensible-enum")
 			} else if values, found := schema["x-extensible-enum"]; found {
@@ -236,7 +260,7 @@ func TestOpenness(t *testing.T) {
 }
 
 // answered lists the pointers to every component that an answer is made of.
-func answered(spec map[string]any) []string {
+func answered(t *testing.T, spec map[string]any) []string {
 	var found, queue []string
 	for at, node := range objects(spec) {
 		if strings.HasPrefix(at, "/paths/") && strings.HasSuffix(at, "/responses") {
@@ -246,9 +270,12 @@ func answered(spec map[string]any) []string {
 	for len(queue) > 0 {
 		at := queue[0]
 		queue = queue[1:]
+		if component(spec, at) == nil {
+			t.Fatalf("an answer refers to %s, which is not there", at)
+		}
 		if !slices.Contains(found, at) {
 			found = append(found, at)
-			queue = append(queue, references(lookup(spec, at))...)
+			queue = append(queue, references(component(spec, at))...)
 		}
 	}
 	return found
@@ -426,20 +453,30 @@ func parse(t *testing.T) map[string]any {
 	return spec
 }
 
-// walk returns a node and everything in it, by JSON pointer.
-func walk(node any, at string) map[string]any {
-	found := map[string]any{at: node}
+// walk yields a node and everything in it, by JSON pointer.
+func walk(node any, at string) iter.Seq2[string, any] {
+	return func(yield func(string, any) bool) { visit(node, at, yield) }
+}
+
+func visit(node any, at string, yield func(string, any) bool) bool {
+	if !yield(at, node) {
+		return false
+	}
 	switch node := node.(type) {
 	case map[string]any:
 		for key, value := range node {
-			maps.Copy(found, walk(value, at+pointer(key)))
+			if !visit(value, at+pointer(key), yield) {
+				return false
+			}
 		}
 	case []any:
 		for i, value := range node {
-			maps.Copy(found, walk(value, at+pointer(fmt.Sprint(i))))
+			if !visit(value, at+pointer(strconv.Itoa(i)), yield) {
+				return false
+			}
 		}
 	}
-	return found
+	return true
 }
 
 // objects returns every object of the contract but those within examples, which are data and not description.
@@ -470,8 +507,10 @@ func properties(spec map[string]any) map[string]map[string]any {
 	return found
 }
 
-func lookup(spec map[string]any, at string) any {
-	return walk(spec, "")[at]
+// component returns what a pointer such as /components/schemas/Agent names.
+func component(spec map[string]any, at string) any {
+	tokens := strings.Split(at, "/")[1:]
+	return object(object(spec[tokens[0]])[tokens[1]])[tokens[2]]
 }
 
 func object(node any) map[string]any {
@@ -479,11 +518,13 @@ func object(node any) map[string]any {
 	return found
 }
 
+var escape = strings.NewReplacer("~", "~0", "/", "~1")
+
 // pointer returns the JSON pointer of RFC 6901 that the tokens make.
 func pointer(tokens ...string) string {
 	var b strings.Builder
 	for _, token := range tokens {
-		b.WriteString("/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(token))
+		b.WriteString("/" + escape.Replace(token))
 	}
 	return b.String()
 }

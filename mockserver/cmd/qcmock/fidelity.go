@@ -16,16 +16,18 @@ func versionCommand() *cobra.Command {
 		Use:   "version",
 		Short: "Print the versions of the mock and of the contract",
 		Args:  noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			server, err := mockserver.New()
-			if err != nil {
-				return err
-			}
-			health := server.Health()
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "qcmock %s, contract %s\n", health.Version, health.SpecVersion)
-			return err
-		},
+		RunE:  func(cmd *cobra.Command, _ []string) error { return printVersions(cmd) },
 	}
+}
+
+func printVersions(cmd *cobra.Command) error {
+	server, err := mockserver.New()
+	if err != nil {
+		return err
+	}
+	health := server.Health()
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), "qcmock %s, contract %s\n", health.Version, health.SpecVersion)
+	return err
 }
 
 func fidelityCommand() *cobra.Command {

@@ -21,8 +21,8 @@ type judged struct {
 
 func (j *judged) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&j.minOperations, "min-operations", "0", "the least operations to be called: a number, or a percentage such as 80%")
-	flags.StringVar(&j.minMembers, "min-members", "0", "the least request members to be sent, of the operations that are called: a number or a percentage")
+	flags.StringVar(&j.minOperations, "min-operations", "0", "the least operations to be called: a number, or a percentage\nsuch as 80%")
+	flags.StringVar(&j.minMembers, "min-members", "0", "the least request members to be sent, of the operations that\nare called: a number or a percentage")
 }
 
 func (j *judged) options() (mockserver.ReportOptions, error) {

@@ -153,7 +153,7 @@ func New(config Config) *Store {
 		deploymentsOf: btree.NewBTreeGOptions(deployed.less, unlocked),
 		lastAgent:     firstAgent - 1, lastTask: firstTask - 1, lastProject: firstProject - 1,
 	}
-	s.state.agents.Set(predefinedAgent, predefined())
+	s.state.agents.Set(PredefinedAgent, predefined())
 	return s
 }
 
