@@ -55,6 +55,7 @@ func badCredentials(now time.Time) map[string]struct {
 		"a second too far ahead":   {signedAt(credentials, now.Add(301*time.Second)), mockserver.AuthFuture, []string{"Invalid timestamp, value received: ", "5m1s ahead"}},
 		"in nanoseconds":           {signedAt(credentials, time.Unix(now.UnixNano(), 0)), mockserver.AuthFuture, []string{"in seconds"}},
 		"in milliseconds":          {signedAt(credentials, time.Unix(now.UnixMilli(), 0)), mockserver.AuthFuture, []string{"in seconds"}},
+		"largest time":             {with("Timestamp", "9223372036854775807"), mockserver.AuthFuture, []string{"ahead"}},
 		"no header at all":         {both(with("Authorization"), with("Timestamp")), mockserver.AuthMissing, []string{"UserID not valid (None)", "Authorization is missing"}},
 		"no Authorization":         {with("Authorization"), mockserver.AuthMissing, []string{"UserID not valid (None)", "Authorization is missing"}},
 		"no Timestamp":             {with("Timestamp"), mockserver.AuthMissing, []string{"Invalid timestamp, value received: 0", "Timestamp is missing"}},
