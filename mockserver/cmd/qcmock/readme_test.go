@@ -430,7 +430,6 @@ func makeMock(t *testing.T) string {
 		_ = stdout.Close()
 	}()
 	m.line, m.ready = readLine(t, out, m.stderr)
-	printed := m.stderr.String() + m.line
 	mock, err := os.FindProcess(m.PID)
 	if err == nil {
 		err = mock.Signal(syscall.SIGTERM)
@@ -441,5 +440,7 @@ func makeMock(t *testing.T) string {
 	if err := <-ended; err != nil {
 		t.Errorf("make mock: %v\n%s", err, m.stderr)
 	}
-	return strings.ReplaceAll(printed, hostOf(t, m), documentedAddr)
+	// Both streams are whole now. The terminal of the document shows them until the mock is ready.
+	welcome, _, _ := strings.Cut(m.stderr.String(), "Stopping")
+	return strings.ReplaceAll(welcome+m.line, hostOf(t, m), documentedAddr)
 }
