@@ -100,11 +100,14 @@ func (a *answer) reset() {
 }
 
 func (a *answer) send(w http.ResponseWriter) {
-	if a.status == http.StatusNoContent || a.status == http.StatusNotModified {
-		// HTTP knows no body here; net/http leaves it out, and in memory it must be no different.
+	switch a.status {
+	case http.StatusNoContent, http.StatusNotModified:
+		// HTTP allows no body here. Package net/http leaves it out, and in memory it must be no different.
 		a.body.Reset()
-		a.header.Del("Content-Type")
-	} else {
+		if a.status == http.StatusNotModified {
+			a.header.Del("Content-Type")
+		}
+	default:
 		a.header.Set("Content-Length", strconv.Itoa(a.body.Len()))
 	}
 	w.WriteHeader(max(a.status, http.StatusOK))

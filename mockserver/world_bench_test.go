@@ -9,7 +9,7 @@ import (
 	"github.com/qcagents/qcagents/mockserver/internal/store"
 )
 
-const many = 100_000
+const manyDeployments = 100_000
 
 var benchAccount = store.Account{UserID: DefaultUserID, Organizations: []string{DefaultOrganizationID}}
 
@@ -27,7 +27,7 @@ var crowded = sync.OnceValues(func() (*World, error) {
 	if err != nil {
 		return nil, err
 	}
-	for range many {
+	for range manyDeployments {
 		if _, err := w.store.CreateDeployment(benchAccount, gen.CreateAgentDeploymentRequest{TaskID: task.ID}); err != nil {
 			return nil, err
 		}

@@ -97,11 +97,11 @@ func TestREADME(t *testing.T) {
 			case shown[b.file]:
 				// A console runs it.
 			case b.lang == "go":
-				program(t, b, "go", "run", "-buildvcs=false", b.file)
+				playProgram(t, b, "go", "run", "-buildvcs=false", b.file)
 			case b.lang == "ts":
-				program(t, b, "node", b.file)
+				playProgram(t, b, "node", b.file)
 			case b.lang == "python":
-				program(t, b, "python3", b.file)
+				playProgram(t, b, "python3", b.file)
 			case b.lang == "sh" && b.file == "":
 				for line := range strings.Lines(b.text) {
 					command, _, _ := strings.Cut(line, "#")
@@ -266,8 +266,8 @@ func usesProgram(command string, files map[string]string, program string) bool {
 	return false
 }
 
-// program runs a block that is a whole program, and holds what it asks of the mock to the contract.
-func program(t *testing.T, b block, name string, args ...string) {
+// playProgram runs a block that is a whole program, and holds what it asks of the mock to the contract.
+func playProgram(t *testing.T, b block, name string, args ...string) {
 	t.Helper()
 	m, world := startServer(t, mockserver.WithSpeed(1e6))
 	home := workplace(t)
