@@ -76,7 +76,7 @@ Exit codes: 0 done, 1 could not do it, 2 the command line is mistaken.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return printVersions(cmd) },
 	}
 	root.Flags().BoolVar(&version, "version", false, "print the versions, as the command version does")
-	root.AddCommand(serveCommand(), reportCommand(getenv), versionCommand(), fidelityCommand())
+	root.AddCommand(serveCommand(), runCommand(getenv), reportCommand(getenv), versionCommand(), fidelityCommand())
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetHelpCommand(helpCommand())
 	root.SetUsageTemplate(usage)
@@ -87,8 +87,8 @@ Exit codes: 0 done, 1 could not do it, 2 the command line is mistaken.`,
 	root.SetErr(stderr)
 
 	cmd, err := root.ExecuteContextC(ctx)
-	if ended := (exitError{}); errors.As(err, &ended) {
-		return ended.code
+	if code := codeError(exitOK); errors.As(err, &code) {
+		return int(code)
 	}
 	if err == nil {
 		return exitOK
