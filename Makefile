@@ -146,4 +146,6 @@ clean: ## Remove what was built and the tools that were installed here
 
 $(GOLANGCI):
 	@echo 'installing golangci-lint $(GOLANGCI_VERSION) into .bin'
-	@GOBIN='$(CURDIR)/$(@D)' $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+	@log=$$(mktemp) && trap 'rm -f "$$log"' EXIT && GOBIN='$(CURDIR)/$(@D)' \
+		$(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION) >"$$log" 2>&1 || { \
+		cat "$$log" >&2; exit 1; }

@@ -60,7 +60,7 @@ func (s *Server) serveControl(w http.ResponseWriter, r *http.Request, verbs map[
 	if err != nil {
 		return nil, nil, err
 	}
-	c := &controlCall{base: baseURL(r), params: params}
+	c := &controlCall{base: baseURL(r), params: params, query: r.URL.RawQuery}
 	if userID, ok := params["userId"]; ok {
 		if c.world, err = s.worldNamed(userID); err != nil {
 			return nil, nil, err
@@ -241,8 +241,8 @@ func baseURL(r *http.Request) string {
 
 // check holds a request against what control.yaml says of its route.
 func (route *controlRoute) check(r *http.Request, body []byte) error {
-	if r.URL.RawQuery != "" {
-		return controlError{http.StatusBadRequest, fmt.Sprintf("%s %s takes no query; send what it needs as a JSON body.", route.method, route.template())}
+	if r.URL.RawQuery != "" && !route.queried {
+		return controlError{http.StatusBadRequest, fmt.Sprintf("%s %s takes no query; see /_mock/openapi.yaml for what it takes.", route.method, route.template())}
 	}
 	if len(body) == 0 && !route.required {
 		return nil

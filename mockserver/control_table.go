@@ -27,6 +27,7 @@ type controlRoute struct {
 	required   bool     // the body
 	media      []string // of the body
 	status     int      // of a success
+	queried    bool     // takes a query
 }
 
 func (route *controlRoute) template() string { return "/" + strings.Join(route.segments, "/") }
@@ -49,6 +50,9 @@ var loadControl = sync.OnceValues(func() (controlTable, error) {
 				// A body that nobody asked for is held against a schema that has no members.
 				request: openapi3.NewObjectSchema(),
 				media:   []string{jsonMedia},
+			}
+			for _, p := range o.Parameters {
+				route.queried = route.queried || p.Value.In == openapi3.ParameterInQuery
 			}
 			if o.RequestBody != nil {
 				content := o.RequestBody.Value.Content

@@ -532,6 +532,22 @@ func TestControlShowsTheJournal(t *testing.T) {
 	if len(entries) != 1 || entries[0].(map[string]any)["operation"] != "listAgents" {
 		t.Errorf("the world's journal is %v", entries)
 	}
+	deployed(t, c)
+	for query, want := range map[string]float64{
+		"": 3, "operation=createTask": 1, "operation=createTask&with.agentId=47": 1, "operation=createTask&with.agentId=48": 0,
+		"outcome=success": 3, "outcome=refused": 0, "after=2": 1, "faulty=true": 0,
+	} {
+		if a := m.call("GET /worlds/default/called?"+query, ""); a["called"] != want {
+			t.Errorf("called?%s answers %v, want %v", query, a, want)
+		}
+		if entries := m.call("GET /worlds/default/journal?"+query, "")["entries"].([]any); len(entries) != int(want) {
+			t.Errorf("journal?%s has %d entries, want %v", query, len(entries), want)
+		}
+	}
+	m.refused(http.StatusBadRequest, `did you mean "createTask"?`, "GET /worlds/default/called?operation=createtask", "")
+	m.refused(http.StatusBadRequest, "Query operatoin: it is not known; use operation,", "GET /worlds/default/journal?operatoin=createTask", "")
+	m.refused(http.StatusBadRequest, "Read the query", "GET /worlds/default/journal?operation=%zz", "")
+
 	stranger := request(t, "GET /x", "")
 	stranger.URL.Path = "/api/v2/authenticate"
 	m.send(stranger)
@@ -573,7 +589,7 @@ func TestControlRefusesBodiesThatItCannotUse(t *testing.T) {
 	// A verb that needs nothing says so, and forgives an empty object.
 	m.refused(http.StatusBadRequest, `Member "by" is not known; leave it out.`, "POST /worlds/default/reset", `{"by":"1s"}`)
 	m.call("POST /worlds/default/reset", `{}`)
-	m.refused(http.StatusBadRequest, "POST /_mock/worlds takes no query; send what it needs as a JSON body.", "POST /worlds?userId=5", "")
+	m.refused(http.StatusBadRequest, "POST /_mock/worlds takes no query; see /_mock/openapi.yaml for what it takes.", "POST /worlds?userId=5", "")
 
 	for sent, status := range map[string]int{
 		"application/json": 200, "application/json; charset=utf-8": 200, "Application/JSON": 200,

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"time"
@@ -18,6 +19,7 @@ type verb func(c *controlCall) (any, error)
 type controlCall struct {
 	base   string // base URL for a consumer
 	params map[string]string
+	query  string
 	world  *World // of the path, if it names one
 	body   []byte
 }
@@ -39,7 +41,8 @@ func (s *Server) controlVerbs() map[string]verb {
 		"newWorld":      s.controlNewWorld,
 		"world":         func(c *controlCall) (any, error) { return c.describe(c.world), nil },
 		"deleteWorld":   s.controlDeleteWorld,
-		"journal":       func(c *controlCall) (any, error) { return object{"entries": c.world.Journal()}, nil },
+		"journal":       controlJournal,
+		"called":        controlCalled,
 
 		"load": controlLoad,
 		"reset": func(c *controlCall) (any, error) {
@@ -137,6 +140,32 @@ func (s *Server) controlWorlds(c *controlCall) (any, error) {
 		worlds = append(worlds, c.describe(w))
 	}
 	return object{"worlds": worlds}, nil
+}
+
+func (c *controlCall) asked() (Query, error) {
+	values, err := url.ParseQuery(c.query)
+	if err != nil {
+		return Query{}, fmt.Errorf("read the query: %w", err)
+	}
+	return ParseQuery(values)
+}
+
+func controlJournal(c *controlCall) (any, error) {
+	query, err := c.asked()
+	if err != nil {
+		return nil, err
+	}
+	entries, err := c.world.Find(query)
+	return object{"entries": entries}, err
+}
+
+func controlCalled(c *controlCall) (any, error) {
+	query, err := c.asked()
+	if err != nil {
+		return nil, err
+	}
+	n, err := c.world.Called(query)
+	return object{"called": n}, err
 }
 
 // credentials are an account of which anything may be left out.

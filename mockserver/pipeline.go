@@ -18,9 +18,9 @@ import (
 // basePath is where the API is served.
 const basePath = "/api/v2"
 
-// pipeline is the order of the stages, outermost first.
-func (s *Server) pipeline() http.Handler {
-	return chain(s.routes(),
+// pipeline is the order of the stages before the routes, outermost first.
+func (s *Server) pipeline(routes http.Handler) http.Handler {
+	return chain(routes,
 		s.open,         // buffers the answer, recovers from panics
 		s.control,      // /_mock/ and /openapi.yaml, which are not QuantConnect's
 		s.record,       // writes the journal
@@ -100,7 +100,16 @@ func (a *answer) reset() {
 }
 
 func (a *answer) send(w http.ResponseWriter) {
-	a.header.Set("Content-Length", strconv.Itoa(a.body.Len()))
+	switch a.status {
+	case http.StatusNoContent, http.StatusNotModified:
+		// HTTP allows no body here. Package net/http leaves it out, and in memory it must be no different.
+		a.body.Reset()
+		if a.status == http.StatusNotModified {
+			a.header.Del("Content-Type")
+		}
+	default:
+		a.header.Set("Content-Length", strconv.Itoa(a.body.Len()))
+	}
 	w.WriteHeader(max(a.status, http.StatusOK))
 	if a.cut {
 		_, _ = w.Write(a.body.Bytes()[:a.body.Len()/2])

@@ -25,12 +25,12 @@ import (
 
 // The bounds of a scenario file. Aliases count as what they stand for.
 const (
-	maxScenarioBytes = 4 << 20
+	maxScenarioBytes = 1 << 20
 	maxScenarioNodes = 200_000
 	maxScenarioDepth = 50
 )
 
-// ReadScenario reads a scenario that is written as YAML or JSON. It refuses what it does not know, so that a misspelt
+// ReadScenario reads a scenario that is written as YAML or JSON. It refuses what it does not know, so that a misspelled
 // member is not overlooked. Its error joins a [ScenarioError] for each mistake, up to ten, each with line and column.
 //
 // YAML is read as a careful writer of JSON would expect: a number or true is no text unless it is quoted, anchors and

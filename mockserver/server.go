@@ -87,7 +87,7 @@ func New(opts ...Option) (*Server, error) {
 			return nil, fmt.Errorf("make mock server: load scenario: %w", err)
 		}
 	}
-	s.handler = s.pipeline()
+	s.handler = s.pipeline(s.routes())
 	return s, nil
 }
 

@@ -50,7 +50,7 @@ func (t transport) RoundTrip(r *http.Request) (resp *http.Response, err error) {
 			default:
 				// The head and a part of the body had left.
 				resp, err = recorder.Result(), nil
-				resp.Request = r
+				receive(resp, r)
 				resp.Body = io.NopCloser(io.MultiReader(resp.Body, brokenOff{}))
 			}
 		default:
@@ -65,11 +65,23 @@ func (t transport) RoundTrip(r *http.Request) (resp *http.Response, err error) {
 		return nil, errors.New("in-memory exchange: the server gave no answer")
 	}
 	resp = recorder.Result()
-	resp.Request = r
+	receive(resp, r)
 	if r.Method == http.MethodHead {
 		resp.Body = io.NopCloser(bytes.NewReader(nil))
 	}
 	return resp, nil
+}
+
+// receive makes an answer what a client reads off a connection, where the names of headers come in canonical form.
+func receive(resp *http.Response, r *http.Request) {
+	resp.Request = r
+	header := make(http.Header, len(resp.Header))
+	for name, values := range resp.Header {
+		canonical := http.CanonicalHeaderKey(name)
+		header[canonical] = append(header[canonical], values...)
+	}
+	resp.Header = header
+	resp.ContentLength = max(resp.ContentLength, 0) // it is unknown only where HTTP allows no body
 }
 
 // brokenOff is the end of a body whose connection broke.

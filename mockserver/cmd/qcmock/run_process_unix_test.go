@@ -68,21 +68,21 @@ func TestRunSignalEndsTheCommand(t *testing.T) {
 	}
 }
 
-// program is a qcmock of its own process, whose command's output can be read line by line.
-type program struct {
+// runningProgram is a qcmock of its own process, whose command's output can be read line by line.
+type runningProgram struct {
 	*exec.Cmd
 	lines  *bufio.Reader
 	stderr *strings.Builder
 }
 
 // startProgram has another process be qcmock. Its standard output ends when no process is left that has it.
-func startProgram(t *testing.T, flags []string, command ...string) program {
+func startProgram(t *testing.T, flags []string, command ...string) runningProgram {
 	t.Helper()
 	return startThrough(t, nil, flags, append([]string{"env", asCommand + "=1", os.Args[0]}, command...)...)
 }
 
 // startThrough starts qcmock by way of a program that is to execute it, and has it run any command.
-func startThrough(t *testing.T, through, flags []string, command ...string) program {
+func startThrough(t *testing.T, through, flags []string, command ...string) runningProgram {
 	t.Helper()
 	in, out, err := os.Pipe()
 	if err != nil {
@@ -91,7 +91,7 @@ func startThrough(t *testing.T, through, flags []string, command ...string) prog
 	t.Cleanup(func() { in.Close() })
 	_ = in.SetReadDeadline(time.Now().Add(time.Minute)) // an orphan fails the test instead of holding it
 	args := slices.Concat(through, []string{os.Args[0], "qcmock", "run"}, flags, []string{"--"}, command)
-	p := program{exec.Command(args[0], args[1:]...), bufio.NewReader(in), &strings.Builder{}}
+	p := runningProgram{exec.Command(args[0], args[1:]...), bufio.NewReader(in), &strings.Builder{}}
 	p.Env = append(os.Environ(), asCommand+"=1")
 	p.Stdout, p.Stderr = out, p.stderr
 	if err := p.Start(); err != nil {
@@ -102,7 +102,7 @@ func startThrough(t *testing.T, through, flags []string, command ...string) prog
 	return p
 }
 
-func (p program) line(t *testing.T) string {
+func (p runningProgram) line(t *testing.T) string {
 	t.Helper()
 	line, err := p.lines.ReadString('\n')
 	if err != nil {
@@ -111,7 +111,7 @@ func (p program) line(t *testing.T) string {
 	return strings.TrimSpace(line)
 }
 
-func (p program) pid(t *testing.T) int {
+func (p runningProgram) pid(t *testing.T) int {
 	t.Helper()
 	pid, err := strconv.Atoi(p.line(t))
 	if err != nil {
@@ -121,7 +121,7 @@ func (p program) pid(t *testing.T) int {
 }
 
 // wants waits for the end, at which no process may have the output any more.
-func (p program) wants(t *testing.T, code int, output string) {
+func (p runningProgram) wants(t *testing.T, code int, output string) {
 	t.Helper()
 	rest, err := io.ReadAll(p.lines)
 	if err != nil || string(rest) != output {

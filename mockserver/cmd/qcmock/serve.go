@@ -39,6 +39,8 @@ func serveCommand() *cobra.Command {
 		addr    = "127.0.0.1:5612"
 		mock    mockFlags
 		account = mockserver.DefaultAccount()
+
+		controlToken string
 	)
 	cmd := &cobra.Command{
 		Use:   "serve [flags]",
@@ -58,6 +60,9 @@ Everything is kept in memory, and gone when the mock stops.`,
 			opts, err := mock.options(cmd, account)
 			if err != nil {
 				return err
+			}
+			if controlToken != "" {
+				opts = append(opts, mockserver.WithControlToken(controlToken))
 			}
 			opts = append(opts, mockserver.WithLogger(slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))))
 			server, err := mockserver.New(opts...)
@@ -81,6 +86,7 @@ Everything is kept in memory, and gone when the mock stops.`,
 	flags.Var(whole(&account.UserID), "user-id", "the account's user id")
 	flags.Var(word(&account.Token), "token", "the account's API token")
 	flags.Var(word(&account.Organizations[0]), "organization", "the account's organization")
+	flags.Var(word(&controlToken), "control-token", "lets other machines that show it use /_mock/; without one,\nonly this machine may")
 	return cmd
 }
 

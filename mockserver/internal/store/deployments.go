@@ -170,9 +170,12 @@ func (s *Store) StopDeployment(by Account, req gen.StopAgentDeploymentRequest) e
 	if err != nil {
 		return err
 	}
-	d = s.keep(d, d.run.Stop(s.now()))
-	s.show(by, d, d.run)
-	s.leave(d.id)
+	now := s.now()
+	if !d.run.At(now).Ended() {
+		d = s.keep(d, d.run.Stop(now))
+		s.leave(now, d.id)
+	}
+	s.show(by, d, d.run.At(now))
 	return nil
 }
 
@@ -186,8 +189,7 @@ func (s *Store) DeleteDeployment(by Account, req gen.DeleteAgentDeploymentReques
 	}
 	s.state.deployments.Delete(d.id)
 	s.state.deploymentsOf.Delete(deployed{taskID: d.task.ID, seq: d.seq})
-	s.leave(d.id)
-	s.giveRoom(s.now())
+	s.leave(s.now(), d.id)
 	return nil
 }
 

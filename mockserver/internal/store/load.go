@@ -110,7 +110,7 @@ func (s *Store) Build(content Content, now time.Time) (Snapshot, error) {
 		d := built.deploy(t, e.of.ID, cmp.Or(e.of.Story, built.story(t, t.prompt)), at)
 		ids[e.of] = d.id
 	}
-	return Snapshot{built.state}, nil
+	return built.Snapshot(), nil
 }
 
 func (s *Store) addAgent(sent gen.Agent) {

@@ -201,6 +201,10 @@ func (d *deployment) conversation(now time.Time, callableID *string) (*gen.Agent
 			asked, id = called, *callableID
 		}
 		if id == *callableID && calledBy(script, id, own[i].Elapsed) {
+			if work.Done {
+				// What is scripted is said, even if the deployment was quicker.
+				own[i].Elapsed = max(own[i].Elapsed, asked.Script.Length())
+			}
 			c := transcript.Conversation(d.id+"-"+id, []transcript.Turn{{
 				Prompt: asked.Prompt, Script: asked.Script, Begun: true, Elapsed: own[i].Elapsed,
 			}})

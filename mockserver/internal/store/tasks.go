@@ -109,14 +109,15 @@ func (s *Store) DeleteTask(by Account, req gen.DeleteAgentTaskRequest) error {
 	}
 	now := s.now()
 	s.giveRoom(now)
+	var gone []string
 	for _, entry := range slices.Collect(s.deploymentsOf(t.ID)) {
+		gone = append(gone, entry.id)
 		s.state.deployments.Delete(entry.id)
 		s.state.deploymentsOf.Delete(entry)
-		s.leave(entry.id)
 	}
+	s.leave(now, gone...)
 	s.state.tasks.Delete(t.ID)
 	s.state.tasksOf.Delete(owned{t.organization, t.ID})
-	s.giveRoom(now)
 	return nil
 }
 
