@@ -552,9 +552,12 @@ func TestControlShowsTheJournal(t *testing.T) {
 	stranger := request(t, "GET /x", "")
 	stranger.URL.Path = "/api/v2/authenticate"
 	m.send(stranger)
-	entries = m.call("GET /journal", "")["entries"].([]any)
-	if len(entries) != 1 || entries[0].(map[string]any)["auth"] != "auth-missing" {
-		t.Errorf("the journal of those without a world is %v", entries)
+	everything := m.call("GET /journal", "")["entries"].([]any)
+	if everything[0].(map[string]any)["auth"] != "auth-missing" {
+		t.Errorf("the journal of all worlds does not begin with who has none: %v", everything)
+	}
+	if own := m.call("GET /worlds/default/journal", "")["entries"].([]any); len(everything) != len(own)+1 {
+		t.Errorf("the journal of all worlds has %d entries, want %d and one", len(everything), len(own))
 	}
 }
 
