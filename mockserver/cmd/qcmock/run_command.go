@@ -29,8 +29,10 @@ type runFlags struct {
 	speed        float64
 	capacity     int
 
-	leanHome bool
-	grace    time.Duration
+	intercept bool
+	allowed   []string
+	leanHome  bool
+	grace     time.Duration
 
 	judged
 	report string
@@ -53,10 +55,16 @@ the processes that it left behind in its process group.
 
 The exit code is the command's own if it failed (128 + n if signal n ended it, 127 if it was not found,
 126 if it could not be executed), or else 3 if it broke the contract, 4 if it covered less than was asked
-for, and 0. A mistake in the use of qcmock itself gives 2. What qcmock says tells whose a code is.`,
+for, and 0. A mistake in the use of qcmock itself gives 2. What qcmock says tells whose a code is.
+
+With --intercept, programs run unmodified: https://www.quantconnect.com/api/v2 and the same of
+beta.quantconnect.com reach the mock, and every other host is refused. The environment tells the command's
+runtime of a proxy, and of a certificate authority that lives for this run alone. It works with what heeds
+that environment: Python (requests, urllib), curl, Go on Linux, Node 20 and later (fetch, http, https) and
+Java (HttpClient, HttpsURLConnection), which says so on stderr: Picked up JAVA_TOOL_OPTIONS.`,
 		Example: `  qcmock run -- pytest -q
   qcmock run --report reports --min-operations 100% -- npm test
-  qcmock run --speed 60 --lean-home -- ./nightly.sh`,
+  qcmock run --intercept --speed 60 -- python3 nightly.py`,
 		DisableFlagsInUseLine: true,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -86,6 +94,8 @@ for, and 0. A mistake in the use of qcmock itself gives 2. What qcmock says tell
 	flags.Var(factor(&f.speed), "speed", "how many seconds pass in the mock for each real one;\n0 stands still")
 	flags.StringVar(&f.seed, "seed", "", "the same `text` gives the same calls the same identifiers, times and\ntranscripts; time then goes by exchanges, half a second each")
 	flags.Var(whole(&f.capacity), "capacity", "how many deployments work at once while others wait;\n0 is no limit")
+	flags.BoolVar(&f.intercept, "intercept", false, "have programs reach the mock whose URL is hard-coded; see above")
+	flags.StringArrayVar(&f.allowed, "allow-host", nil, "a `HOST`, host:port or *.domain that --intercept lets through, untouched;\nmay be given again")
 	flags.BoolVar(&f.leanHome, "lean-home", false, "give the command a home directory that is empty but for the\ncredentials where lean-cli keeps them")
 	flags.DurationVar(&f.grace, "grace", 10*time.Second, "how long the command may take to end after SIGTERM or SIGHUP, and\nwhat it leaves behind after its end, before they are killed")
 	flags.StringVar(&f.report, "report", "", "write the reports and the journal into this `directory`:\nreport.txt, report.json, report.md, junit.xml, journal.json")

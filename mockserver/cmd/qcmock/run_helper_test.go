@@ -105,6 +105,7 @@ func init() {
 		return
 	}
 	maps.Copy(commands, systemCommands)
+	maps.Copy(commands, interceptCommands)
 	command := commands[os.Args[1]]
 	if command == nil {
 		panic("no command " + os.Args[1] + " in " + name)

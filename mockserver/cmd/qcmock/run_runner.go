@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -47,6 +48,12 @@ func (r *runner) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if len(r.allowed) > 0 && !r.intercept {
+		return usageError{errAllowWithoutIntercept}
+	}
+	if err := checkAllowed(r.allowed); err != nil {
+		return usageError{err}
+	}
 	asked.Consumer = cmp.Or(asked.Consumer, filepath.Base(r.args[0]))
 	server, err := mockserver.New(append(opts, mockserver.WithLogger(slog.New(logger)), mockserver.WithJournalBytes(journalBytes))...)
 	if err != nil {
@@ -72,9 +79,12 @@ func (r *runner) run(ctx context.Context) error {
 		Handler: server, ReadHeaderTimeout: 10 * time.Second, ConnState: silent.note, ErrorLog: slog.NewLogLogger(logger, slog.LevelWarn),
 	}
 	go func() { _ = httpServer.Serve(listener) }()
-	stopServing := func() {
+	stopServing := func(in *interception) {
 		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 		defer cancel()
+		if in != nil {
+			in.stop(drain)
+		}
 		silent.close()
 		if httpServer.Shutdown(drain) != nil {
 			_ = httpServer.Close()
@@ -84,16 +94,27 @@ func (r *runner) run(ctx context.Context) error {
 	signals, release := catch()
 	defer release()
 	url := "http://" + listener.Addr().String() + "/api/v2"
-	env, cleanUp, err := r.environment(server.Default().Account(), url)
+	set, cleanUp, err := r.environment(server.Default().Account(), url)
 	defer cleanUp()
 	if err != nil {
-		stopServing()
+		stopServing(nil)
 		return err
 	}
-	command.Env = env
+	var in *interception
+	if r.intercept {
+		var more map[string]string
+		if in, more, err = startIntercepting(server, listener.Addr().String(), r.allowed, os.Environ(), logger); err != nil {
+			stopServing(nil)
+			return err
+		}
+		maps.Copy(set, more)
+	} else {
+		bypassProxies(os.Environ(), set)
+	}
+	command.Env = withEnvironment(os.Environ(), set)
 	command.Stdin, command.Stdout, command.Stderr = r.stdin, r.stdout, r.stderr
 	ended, err := supervise(ctx, command, signals, r.grace)
-	stopServing()
+	stopServing(in)
 	if err != nil && command.Process == nil {
 		return r.notStarted(err)
 	}
@@ -101,7 +122,7 @@ func (r *runner) run(ctx context.Context) error {
 		return err
 	}
 	_, _ = io.Copy(r.stderr, log)
-	return r.conclude(server, ended, asked, url)
+	return r.conclude(server, ended, asked, url, in)
 }
 
 // notStarted says why there was nothing to run, with the exit code that a shell would give.
@@ -117,15 +138,16 @@ func (r *runner) notStarted(err error) error {
 	return exitError{code}
 }
 
-// environment is the command's. The function that comes with it takes away what was made for it.
-func (r *runner) environment(account mockserver.Account, url string) (env []string, cleanUp func(), err error) {
-	set := map[string]string{
+// environment is what the command's says beyond qcmock's own. The function that comes with it takes away what was made for
+// it.
+func (r *runner) environment(account mockserver.Account, url string) (set map[string]string, cleanUp func(), err error) {
+	set = map[string]string{
 		"QUANTCONNECT_USER_ID":         strconv.Itoa(account.UserID),
 		"QUANTCONNECT_API_TOKEN":       account.Token,
 		"QUANTCONNECT_ORGANIZATION_ID": first(account.Organizations),
 		"QUANTCONNECT_API_BASE_URL":    url,
 	}
-	env, cleanUp = os.Environ(), func() {}
+	cleanUp = func() {}
 	if r.leanHome {
 		home, err := os.MkdirTemp("", "qcmock-home-")
 		if err != nil {
@@ -137,8 +159,7 @@ func (r *runner) environment(account mockserver.Account, url string) (env []stri
 		}
 		set[homeVariable()] = home
 	}
-	bypassProxies(env, set)
-	return withEnvironment(env, set), cleanUp, nil
+	return set, cleanUp, nil
 }
 
 func first(list []string) string {
@@ -228,7 +249,7 @@ func withEnvironment(env []string, set map[string]string) []string {
 }
 
 // conclude says how it went, writes the reports and decides on the exit code.
-func (r *runner) conclude(server *mockserver.Server, ended ending, asked mockserver.ReportOptions, url string) error {
+func (r *runner) conclude(server *mockserver.Server, ended ending, asked mockserver.ReportOptions, url string, in *interception) error {
 	entries := journalOf(server)
 	report, err := mockserver.NewReport(entries, asked)
 	if err != nil {
@@ -239,10 +260,17 @@ func (r *runner) conclude(server *mockserver.Server, ended ending, asked mockser
 		return fmt.Errorf("report: %w", err)
 	}
 	if report.Exchanges == 0 {
-		fmt.Fprintf(r.stderr, `
-The command sent NO request to the mock, so this run proves nothing. Have the program take its base URL from
-QUANTCONNECT_API_BASE_URL, which was %s.
-`, url)
+		fmt.Fprint(r.stderr, "\nThe command sent NO request to the mock, so this run proves nothing.\n")
+		if in == nil {
+			fmt.Fprintf(r.stderr, "Have the program take its base URL from QUANTCONNECT_API_BASE_URL, which was %s, or use\n"+
+				"qcmock run --intercept if its URL is hard-coded.\n", url)
+		} else {
+			fmt.Fprint(r.stderr, "If the program sent some, its runtime does not heed HTTPS_PROXY: have it take its base URL from\n"+
+				"QUANTCONNECT_API_BASE_URL, and do without --intercept.\n")
+		}
+	}
+	if in != nil {
+		in.tell(r.stderr)
 	}
 	var unwritten error
 	if r.report != "" {
