@@ -121,13 +121,13 @@ cross: ## Build the client and the mock for macOS and Windows
 			./client ./mockserver/cmd/qcmock || exit 1; \
 	done; done
 
-redocly: ## Lint openapi.yaml with Redocly, warnings included
+redocly: ## Lint the contract and the control plane with Redocly, warnings included
 	@command -v npx >/dev/null || { \
 		echo 'Redocly needs Node: install Node 22 or later, npx included (https://nodejs.org), and try again' >&2; exit 1; }
 	@log=$$(mktemp) && trap 'rm -f "$$log"' EXIT && \
-	if REDOCLY_TELEMETRY=off npx --yes @redocly/cli@$(REDOCLY_VERSION) lint --lint-config=error openapi.yaml \
+	if REDOCLY_TELEMETRY=off npx --yes @redocly/cli@$(REDOCLY_VERSION) lint --lint-config=error openapi.yaml mockserver/control.yaml \
 		>"$$log" 2>&1 </dev/null; \
-	then echo 'openapi.yaml: no errors, no warnings'; \
+	then echo 'openapi.yaml, mockserver/control.yaml: no errors, no warnings'; \
 	else cat "$$log" >&2; exit 1; fi
 
 test-race: ## Run the tests with the race detector, or fail
@@ -143,4 +143,6 @@ clean: ## Remove what was built and the tools that were installed here
 
 $(GOLANGCI):
 	@echo 'installing golangci-lint $(GOLANGCI_VERSION) into .bin'
-	@GOBIN='$(CURDIR)/$(@D)' $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+	@log=$$(mktemp) && trap 'rm -f "$$log"' EXIT && GOBIN='$(CURDIR)/$(@D)' \
+		$(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION) >"$$log" 2>&1 || { \
+		cat "$$log" >&2; exit 1; }

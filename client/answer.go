@@ -134,6 +134,8 @@ func judge(ans *answer) *Error {
 		}
 	case status >= 300 || status < 200:
 		e.kind, e.detail = ErrUnexpectedBody, statusText(status)
+		// These two are how a form is answered that was accepted; the others send the request elsewhere.
+		e.blind = status == http.StatusFound || status == http.StatusSeeOther
 		if to := ans.header.Get("Location"); to != "" {
 			e.detail += " to " + to + ", which is not followed; set the base URL instead"
 		}

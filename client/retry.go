@@ -201,10 +201,16 @@ func (c *chain) attempt(
 	_ = signer.Edit(traced, try)
 	scrub.addAuthorization(try.Header.Get("Authorization"))
 
-	resp, err := c.conf.httpClient.Do(try)
+	httpClient, redirected := *c.conf.httpClient, false
+	httpClient.CheckRedirect = func(next *http.Request, via []*http.Request) error {
+		redirected = true
+		return c.conf.httpClient.CheckRedirect(next, via)
+	}
+	resp, err := httpClient.Do(try)
 	if err != nil {
 		e := c.networkError(ctx, attemptCtx, err)
-		e.neverRan = e.neverRan || sought.Load() && !got.Load()
+		// A fault on the way to where a redirect points comes after an answer, so something was sent.
+		e.neverRan = !redirected && (e.neverRan || sought.Load() && !got.Load())
 		e.blind = !e.neverRan
 		return nil, e
 	}

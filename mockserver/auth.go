@@ -72,7 +72,7 @@ func claim(header http.Header) (string, bool) {
 // is none.
 func (s *Server) claimed(header http.Header) (*World, int) {
 	if s.auth == AuthOff {
-		return s.Default(), s.accounts[0].UserID
+		return s.Default(), s.Default().Account().UserID
 	}
 	text, ok := claim(header)
 	if !ok {
@@ -96,7 +96,7 @@ type signature struct {
 
 func (s *Server) judge(header http.Header) (*World, int, *Violation) {
 	if s.auth == AuthOff {
-		return s.Default(), s.accounts[0].UserID, nil
+		return s.Default(), s.Default().Account().UserID, nil
 	}
 	sig, refusal := readSignature(header)
 	if refusal != nil {
@@ -170,20 +170,24 @@ func readSignature(header http.Header) (signature, *Violation) {
 		return signature{}, &Violation{Class: AuthMalformed, Text: badTimestamp +
 			"0: the header Timestamp is not one Unix time in whole seconds, written in digits alone."}
 	}
-	sig.timestamp, sig.at = stamps[0], time.Unix(seconds, 0)
+	const latest = 1 << 60 // a larger number does not fit a Time and would come out in the past
+	sig.timestamp, sig.at = stamps[0], time.Unix(min(seconds, latest), 0)
 	return sig, nil
 }
 
 // checkFreshness judges by the base clock: were it the world's, advancing a world past the window would refuse every
 // honest client.
 func (s *Server) checkFreshness(sig signature) *Violation {
+	const inMilliseconds = 1e11 // as seconds, that is the year 5138
 	now := s.now().Truncate(time.Second)
-	// A time in milliseconds is so far ahead that the difference does not fit a Duration, and is cut off at the largest.
 	age := now.Sub(sig.at)
 	switch {
 	case sig.at.Before(now.Add(-signatureLifetime)):
 		return &Violation{Class: AuthStale, Text: fmt.Sprintf(
 			"%s%s: the signature is %s old and %s is the limit; sign each request afresh, and check the computer's clock.", badTimestamp, sig.timestamp, age, signatureLifetime)}
+	case sig.at.Unix() > inMilliseconds:
+		return &Violation{Class: AuthFuture, Text: fmt.Sprintf(
+			"%s%s: the time is in milliseconds or finer; send whole seconds, and make the hash with them.", badTimestamp, sig.timestamp)}
 	case sig.at.After(now.Add(signatureLead)):
 		return &Violation{Class: AuthFuture, Text: fmt.Sprintf(
 			"%s%s: the signature is %s ahead of the server's clock and %s is the limit; check the computer's clock, and that the time is in seconds.", badTimestamp, sig.timestamp, (-age).Abs(), signatureLead)}

@@ -42,8 +42,13 @@ func choices() []Choice {
 		},
 		{
 			ID:       "callable-id",
-			Behavior: "A sub-agent's call has its toolCallId for a callableId; any other is refused as unknown.",
+			Behavior: "callableId is the toolCallId of a sub-agent's call in the transcript; any other, and one of a call that has not been made yet, is refused as unknown.",
 			Question: "How does a client learn callable identifiers?",
+		},
+		{
+			ID:       "capacity",
+			Behavior: "A node takes deployments first come, first served, each at the moment when one before it ends, is stopped or deleted. A prompt to an ended deployment waits for room again; one that is at work keeps its room.",
+			Question: "In which order do waiting deployments start, and does a follow-up prompt queue?",
 		},
 		{
 			ID:       "date-format",

@@ -41,8 +41,11 @@ type contractTable struct {
 	// byID has the same operations by operationId.
 	byID map[string]*operation
 	// origins says where the contract states a schema that is in use here.
-	origins map[*openapi3.Schema]string
+	origins origins
 }
+
+// origins says where a document states a schema that has been flattened.
+type origins map[*openapi3.Schema]string
 
 // loadContract reads the embedded contract, once for all servers.
 var loadContract = sync.OnceValues(func() (*contractTable, error) {
@@ -51,7 +54,7 @@ var loadContract = sync.OnceValues(func() (*contractTable, error) {
 		return nil, fmt.Errorf("load the embedded contract: %w", err)
 	}
 	table := &contractTable{
-		spec: spec, paths: map[string]map[string]*operation{}, byID: map[string]*operation{}, origins: map[*openapi3.Schema]string{},
+		spec: spec, paths: map[string]map[string]*operation{}, byID: map[string]*operation{}, origins: origins{},
 	}
 	for path, item := range spec.Paths.Map() {
 		table.paths[path] = map[string]*operation{}
@@ -61,14 +64,14 @@ var loadContract = sync.OnceValues(func() (*contractTable, error) {
 			}
 			if o.RequestBody != nil {
 				op.bodyRequired = o.RequestBody.Value.Required
-				op.request = table.flatten(o.RequestBody.Value.Content.Get("application/json").Schema, "")
+				op.request = table.origins.flatten(o.RequestBody.Value.Content.Get("application/json").Schema, "")
 			}
 			for code, response := range o.Responses.Map() {
 				status, err := strconv.Atoi(code)
 				if err != nil {
 					return nil, fmt.Errorf("load the embedded contract: %s: status %q: %w", o.OperationID, code, err)
 				}
-				op.answers[status] = table.flatten(response.Value.Content.Get("application/json").Schema, "")
+				op.answers[status] = table.origins.flatten(response.Value.Content.Get("application/json").Schema, "")
 			}
 			table.paths[path][method] = op
 			table.byID[op.id] = op
@@ -79,7 +82,7 @@ var loadContract = sync.OnceValues(func() (*contractTable, error) {
 
 // flatten merges what allOf holds, all the way down, so that a member is found in one place and an error points at it.
 // The contract has no recursive schema. It notes where the contract states each schema: pointer, or what ref refers to.
-func (c *contractTable) flatten(ref *openapi3.SchemaRef, pointer string) *openapi3.Schema {
+func (o origins) flatten(ref *openapi3.SchemaRef, pointer string) *openapi3.Schema {
 	if ref.Ref != "" {
 		pointer = strings.TrimPrefix(ref.Ref, "#")
 	}
@@ -88,7 +91,7 @@ func (c *contractTable) flatten(ref *openapi3.SchemaRef, pointer string) *openap
 	flat.AllOf = nil
 	flat.Properties = openapi3.Schemas{}
 	for i, ref := range schema.AllOf {
-		part := c.flatten(ref, fmt.Sprintf("%s/allOf/%d", pointer, i))
+		part := o.flatten(ref, fmt.Sprintf("%s/allOf/%d", pointer, i))
 		maps.Copy(flat.Properties, part.Properties)
 		flat.Required = append(slices.Clip(flat.Required), part.Required...)
 		flat.Type = cmp.Or(flat.Type, part.Type)
@@ -101,12 +104,12 @@ func (c *contractTable) flatten(ref *openapi3.SchemaRef, pointer string) *openap
 		flat.Items = cmp.Or(flat.Items, part.Items)
 	}
 	for name, property := range schema.Properties {
-		flat.Properties[name] = openapi3.NewSchemaRef("", c.flatten(property, pointer+"/properties/"+escape(name)))
+		flat.Properties[name] = openapi3.NewSchemaRef("", o.flatten(property, pointer+"/properties/"+escape(name)))
 	}
 	if schema.Items != nil {
-		flat.Items = openapi3.NewSchemaRef("", c.flatten(schema.Items, pointer+"/items"))
+		flat.Items = openapi3.NewSchemaRef("", o.flatten(schema.Items, pointer+"/items"))
 	}
-	c.origins[&flat] = pointer
+	o[&flat] = pointer
 	return &flat
 }
 
@@ -334,7 +337,7 @@ type checker struct {
 func (c *checker) members(pointer string, schema *openapi3.Schema, value any) {
 	switch value := value.(type) {
 	case map[string]any:
-		if open := schema.AdditionalProperties.Has; !schema.Type.Is("object") || open != nil && *open {
+		if open := schema.AdditionalProperties; !schema.Type.Is("object") || open.Schema != nil || open.Has != nil && *open.Has {
 			return
 		}
 		for name, member := range value {

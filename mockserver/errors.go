@@ -17,9 +17,11 @@ const violationHeader = "Qcmock-Violation"
 func refuse(w http.ResponseWriter, status int, sentences ...string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	// Marshaling strings cannot fail, and a failed write means that the client has gone.
-	body, _ := json.Marshal(gen.RestResponse{Success: false, Errors: sentences})
-	_, _ = w.Write(append(body, '\n'))
+	// The sentences speak of <token>, which is to be read as it stands.
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	// Encoding strings cannot fail, and a failed write means that the client has gone.
+	_ = encoder.Encode(gen.RestResponse{Success: false, Errors: sentences})
 }
 
 // violate notes violations, but for those whose severity is off. The first one names itself in the answer's header.
@@ -33,6 +35,12 @@ func (s *Server) violate(ex *exchange, w http.ResponseWriter, violations ...Viol
 		}
 		ex.violations = append(ex.violations, v)
 	}
+}
+
+// refuseAs notes a violation and answers with its sentence.
+func (s *Server) refuseAs(ex *exchange, w http.ResponseWriter, status int, class Class, sentence string) {
+	s.violate(ex, w, Violation{Class: class, Text: sentence})
+	refuse(w, status, sentence)
 }
 
 // refuseError turns what a strict handler returned into an answer: a refusal of the store into the envelope with success

@@ -33,7 +33,7 @@ type Fault struct {
 	UserID *int `json:"userId,omitempty"`
 	// Phase is when to strike. Default: BeforeEffect.
 	Phase Phase `json:"phase,omitempty"`
-	// Skip is how many exchanges to let pass first.
+	// Skip is how many exchanges to let pass first: 2 strikes at the third. Those that another fault disturbs are counted.
 	Skip int `json:"skip,omitempty"`
 	// Times is how many exchanges to disturb after that. 0 means one; below 0 means all.
 	Times int `json:"times,omitempty"`
@@ -164,6 +164,8 @@ func (f *Fault) check(table *contractTable) error {
 		return fmt.Errorf("delay %s: use more than 0", time.Duration(e.Delay))
 	case e.Respond != nil && (e.Respond.Status < 200 || e.Respond.Status > 599):
 		return fmt.Errorf("respond: status %d: use 200 to 599", e.Respond.Status)
+	case e.Respond != nil && e.Respond.Body != "" && (e.Respond.Status == http.StatusNoContent || e.Respond.Status == http.StatusNotModified):
+		return fmt.Errorf("respond: an answer with status %d has no body; leave it empty", e.Respond.Status)
 	case e.Reject != nil && len(e.Reject) == 0:
 		return errors.New("reject: give a sentence")
 	case e.Garble != "" && !slices.Contains([]Garbling{Truncate, NotJSON, WrongContentType}, e.Garble):
@@ -172,26 +174,31 @@ func (f *Fault) check(table *contractTable) error {
 	return nil
 }
 
-// armed is a fault with its count.
+// armed is a fault with its counts.
 type armed struct {
 	Fault
-	seen int
+	passed, struck int
 }
 
-// strikes counts an exchange and reports whether it is to be disturbed.
-func (a *armed) strikes(operation string, userID int, phase Phase) bool {
+// CountedFault is a fault of a world and what has become of it.
+type CountedFault struct {
+	Fault
+	// Seen is how many exchanges it was meant for, those that it let pass included. It stops when the fault is used up.
+	Seen int `json:"seen"`
+	// Struck is how many exchanges it has disturbed.
+	Struck int `json:"struck"`
+}
+
+// sees counts an exchange and reports whether it is to be disturbed.
+func (a *armed) sees(operation string, userID int, phase Phase) bool {
 	if a.Phase != phase || a.Operation != "" && a.Operation != operation || a.UserID != nil && *a.UserID != userID {
 		return false
 	}
-	times := a.Times
-	if times == 0 {
-		times = 1
-	}
-	if times > 0 && a.seen >= a.Skip+times {
+	if a.passed < a.Skip {
+		a.passed++
 		return false
 	}
-	a.seen++
-	return a.seen > a.Skip
+	return a.Times < 0 || a.struck < max(a.Times, 1)
 }
 
 // Struck says what a fault did to an exchange.

@@ -125,7 +125,8 @@ type journal struct {
 	news chan struct{}
 }
 
-func (j *journal) add(e Entry) {
+// add numbers the entry and keeps it.
+func (j *journal) add(e Entry) Entry {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.last++
@@ -143,6 +144,7 @@ func (j *journal) add(e Entry) {
 		close(j.news)
 		j.news = nil
 	}
+	return e
 }
 
 // after gives the entries that follow seq, and a channel that is closed when there are more.
@@ -162,6 +164,12 @@ func (j *journal) all() []Entry {
 	return append([]Entry{}, j.entries...)
 }
 
+func (j *journal) len() int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return len(j.entries)
+}
+
 func (j *journal) clear() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -173,13 +181,13 @@ func (s *Server) record(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ex := exchangeOf(r.Context())
 		a := w.(*answer)
-		e := Entry{At: s.now(), Request: Request{Method: r.Method, Path: redactedPath(r.URL), Header: redactedHeader(r.Header)}}
+		e := Entry{At: s.now(), Request: Request{Method: r.Method, Path: redactedPath(r.URL), Header: s.keptHeader(r.Header)}}
 		answered := false
 		defer func() {
 			book := s.journal
 			if ex.world != nil {
 				e.At = ex.at
-				e.World = &ex.userID
+				e.World = new(ex.userID) // a pointer into ex would keep the whole exchange, its body included
 				book = ex.world.journal
 			}
 			if ex.operation != nil {
@@ -193,18 +201,22 @@ func (s *Server) record(next http.Handler) http.Handler {
 			if answered {
 				e.Response = &Answer{Status: a.status, Body: a.body.String()}
 			}
-			book.add(e)
+			e = book.add(e)
+			for _, observe := range s.observers {
+				observe(e)
+			}
 		}()
 		next.ServeHTTP(w, r)
 		answered = true
 	})
 }
 
-// redactedHeader keeps the headers that say something about the consumer. Authorization becomes the user id alone.
-func redactedHeader(header http.Header) map[string]string {
+// keptHeader keeps the headers that say something about the consumer. Authorization becomes the user id alone. With a seed,
+// Timestamp is left out: it is the one thing in a request that has to differ from run to run.
+func (s *Server) keptHeader(header http.Header) map[string]string {
 	kept := map[string]string{}
 	for _, name := range []string{"Accept", "Content-Type", "Timestamp", "User-Agent"} {
-		if values := header.Values(name); len(values) > 0 {
+		if values := header.Values(name); len(values) > 0 && (name != "Timestamp" || !s.seeded) {
 			kept[name] = short(strings.Join(values, ", "))
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -60,11 +61,11 @@ const (
 // Account is a user of the imaginary QuantConnect.
 type Account struct {
 	// UserID is the number that a signature names.
-	UserID int
+	UserID int `json:"userId"`
 	// Token is the API token that a signature is made with.
-	Token string
+	Token string `json:"token,omitempty"`
 	// Organizations are the identifiers of the organizations that the user belongs to.
-	Organizations []string
+	Organizations []string `json:"organizations,omitempty"`
 }
 
 // DefaultAccount is the account of a server that was given none.
@@ -94,9 +95,12 @@ type config struct {
 	maxWorlds    int
 	seeded       bool
 	capacity     int
+	scenario     *Scenario
 	journalBytes int
 	severities   map[Class]Severity // of classes that do not have the default
+	controlToken string
 	logger       *slog.Logger
+	observers    []func(Entry)
 }
 
 // Option changes what [New] makes.
@@ -126,13 +130,8 @@ func WithContract(contract Contract) Option {
 // alone. Default: [SeverityError] for every class.
 func WithSeverity(class Class, severity Severity) Option {
 	return func(c *config) error {
-		var known Class
-		if err := choose(&known, class, Classes...); err != nil {
-			return fmt.Errorf("severity: %w", err)
-		}
-		var chosen Severity
-		if err := choose(&chosen, severity, SeverityError, SeverityWarning, SeverityOff); err != nil {
-			return fmt.Errorf("severity of %s: %w", class, err)
+		if err := CheckSeverity(class, severity); err != nil {
+			return err
 		}
 		if c.severities == nil {
 			c.severities = map[Class]Severity{}
@@ -140,6 +139,19 @@ func WithSeverity(class Class, severity Severity) Option {
 		c.severities[class] = severity
 		return nil
 	}
+}
+
+// CheckSeverity says what is wrong with a class or a severity; nil when nothing is.
+func CheckSeverity(class Class, severity Severity) error {
+	var known Class
+	if err := choose(&known, class, Classes...); err != nil {
+		return fmt.Errorf("severity: %w", err)
+	}
+	var chosen Severity
+	if err := choose(&chosen, severity, SeverityError, SeverityWarning, SeverityOff); err != nil {
+		return fmt.Errorf("severity of %s: %w", class, err)
+	}
+	return nil
 }
 
 func (c *config) severity(class Class) Severity {
@@ -198,9 +210,10 @@ func checkSpeed(speed float64) error {
 }
 
 // WithSeed makes everything repeatable: the same calls in the same order get the same identifiers, times and transcripts,
-// byte for byte, whatever other worlds do. For that, the time of a world begins at the start of 2026 and goes on by half a
-// second at each exchange (see [WithSpeed]), however long the exchanges take. Signatures are still judged by the base
-// clock. Default: no seed, and identifiers that differ each time.
+// and leave the same journal, byte for byte, whatever other worlds do. For that, the time of a world begins at the start of
+// 2026 and goes on by half a second at each exchange (see [WithSpeed]), however long the exchanges take. Signatures are
+// still judged by the base clock, so the header Timestamp differs from run to run and is left out of the journal. Default:
+// no seed, and identifiers that differ each time.
 func WithSeed(seed string) Option {
 	return func(c *config) error {
 		c.seed, c.seeded = seed, true
@@ -232,6 +245,19 @@ func WithJournalBytes(n int) Option {
 	}
 }
 
+// WithObserver has observe called with every entry as it comes into a journal, that of exchanges without a world included,
+// and before the answer leaves. It is called from the goroutine of the exchange, and side by side for exchanges that are.
+// Default: nobody.
+func WithObserver(observe func(Entry)) Option {
+	return func(c *config) error {
+		if observe == nil {
+			return errors.New("observer: the function is nil")
+		}
+		c.observers = append(c.observers, observe)
+		return nil
+	}
+}
+
 // WithMaxBody sets the largest request body that is read, in bytes. Default: 1 MiB.
 func WithMaxBody(bytes int64) Option {
 	return func(c *config) error {
@@ -253,6 +279,24 @@ func WithMaxWorlds(n int) Option {
 		return nil
 	}
 }
+
+// WithControlToken lets programs of other computers use what is under /_mock/, if they show this token: in the header
+// Qcmock-Control-Token, or as Authorization: Bearer. It goes over the wire as it is. Default: none, and only programs of
+// the same computer may; they need no token in either case.
+func WithControlToken(token string) Option {
+	return func(c *config) error {
+		if len(token) < minControlToken {
+			return fmt.Errorf("control token of %d bytes: use %d or more, none of which can be guessed", len(token), minControlToken)
+		}
+		if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+			return errors.New("control token: use letters, digits and punctuation, so that a header can hold it")
+		}
+		c.controlToken = token
+		return nil
+	}
+}
+
+const minControlToken = 16
 
 // WithLogger sets where the server reports its own bugs. Nothing else is logged. Default: nowhere.
 func WithLogger(logger *slog.Logger) Option {

@@ -18,9 +18,9 @@ import (
 // basePath is where the API is served.
 const basePath = "/api/v2"
 
-// pipeline is the order of the stages, outermost first.
-func (s *Server) pipeline() http.Handler {
-	return chain(s.routes(),
+// pipeline is the order of the stages before the routes, outermost first.
+func (s *Server) pipeline(routes http.Handler) http.Handler {
+	return chain(routes,
 		s.open,         // buffers the answer, recovers from panics
 		s.control,      // /_mock/ and /openapi.yaml, which are not QuantConnect's
 		s.record,       // writes the journal
@@ -100,7 +100,16 @@ func (a *answer) reset() {
 }
 
 func (a *answer) send(w http.ResponseWriter) {
-	a.header.Set("Content-Length", strconv.Itoa(a.body.Len()))
+	switch a.status {
+	case http.StatusNoContent, http.StatusNotModified:
+		// HTTP allows no body here. Package net/http leaves it out, and in memory it must be no different.
+		a.body.Reset()
+		if a.status == http.StatusNotModified {
+			a.header.Del("Content-Type")
+		}
+	default:
+		a.header.Set("Content-Length", strconv.Itoa(a.body.Len()))
+	}
 	w.WriteHeader(max(a.status, http.StatusOK))
 	if a.cut {
 		_, _ = w.Write(a.body.Bytes()[:a.body.Len()/2])
@@ -153,15 +162,13 @@ func (s *Server) locate(next http.Handler) http.Handler {
 		path := tidy(r.URL.Path)
 		byMethod, ok := s.contractTable.paths[strings.TrimPrefix(path, basePath)]
 		if !ok || !strings.HasPrefix(path, basePath+"/") {
-			s.violate(ex, w, Violation{Class: UnknownOperation})
-			refuse(w, http.StatusNotFound, s.contractTable.unknownPath(path))
+			s.refuseAs(ex, w, http.StatusNotFound, UnknownOperation, s.contractTable.unknownPath(path))
 			return
 		}
 		op, ok := byMethod[r.Method]
 		if !ok {
-			s.violate(ex, w, Violation{Class: Method})
 			w.Header().Set("Allow", allowed(byMethod))
-			refuse(w, http.StatusMethodNotAllowed, fmt.Sprintf("Method %s is not allowed for %s; use %s.",
+			s.refuseAs(ex, w, http.StatusMethodNotAllowed, Method, fmt.Sprintf("Method %s is not allowed for %s; use %s.",
 				short(r.Method), path, allowed(byMethod)))
 			return
 		}
@@ -170,13 +177,11 @@ func (s *Server) locate(next http.Handler) http.Handler {
 
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.maxBody))
 		if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-			s.violate(ex, w, Violation{Class: TooLarge})
-			refuse(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("The body is larger than %d bytes; send a smaller one.", tooLarge.Limit))
+			s.refuseAs(ex, w, http.StatusRequestEntityTooLarge, TooLarge, fmt.Sprintf("The body is larger than %d bytes; send a smaller one.", tooLarge.Limit))
 			return
 		}
 		if err != nil {
-			s.violate(ex, w, Violation{Class: BodyNotJSON})
-			refuse(w, http.StatusBadRequest, "The body broke off before its end; send it whole, with the Content-Length it has.")
+			s.refuseAs(ex, w, http.StatusBadRequest, BodyNotJSON, "The body broke off before its end; send it whole, with the Content-Length it has.")
 			return
 		}
 		ex.body = body

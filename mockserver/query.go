@@ -139,7 +139,7 @@ func (q Query) matches(e Entry) bool {
 		return false
 	}
 	for name, want := range q.With {
-		got, ok := member(body, name)
+		got, ok := lookUpMember(body, name)
 		if !ok || !equalJSON(got, want) {
 			return false
 		}
@@ -147,8 +147,8 @@ func (q Query) matches(e Entry) bool {
 	return true
 }
 
-// member finds a member by its name or by a JSON pointer.
-func member(body any, name string) (any, bool) {
+// lookUpMember finds a member by its name or by a JSON pointer.
+func lookUpMember(body any, name string) (any, bool) {
 	if !strings.HasPrefix(name, "/") {
 		name = "/" + escape(name)
 	}

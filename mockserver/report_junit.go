@@ -66,7 +66,7 @@ func (r Report) WriteJUnit(out io.Writer) error {
 			if canonical(f.Operation) != operation {
 				continue
 			}
-			text := strings.TrimSpace(fmt.Sprintf("%s %s", f.Class, f.Pointer)) + ": " + sentence(f.Text)
+			text := strings.TrimSpace(fmt.Sprintf("%s %s", f.Class, f.Pointer)) + ": " + capitalized(f.Text)
 			if f.Line > 0 {
 				text += fmt.Sprintf(" (openapi.yaml:%d)", f.Line)
 			}

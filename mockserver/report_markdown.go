@@ -13,7 +13,7 @@ func (r Report) WriteMarkdown(out io.Writer) error {
 		VerdictPassed: "kept the contract", VerdictBroken: "broke the contract",
 		VerdictShort: "covered less than asked", VerdictIdle: "sent no request at all",
 	}[r.Verdict]
-	fmt.Fprintf(&b, "## %s %s\n\n%s against the mock of QuantConnect's /agents API.\n", markdown(sentence(r.Consumer)), verdict, sentence(many(r.Exchanges, "exchange")))
+	fmt.Fprintf(&b, "## %s %s\n\n%s against the mock of QuantConnect's /agents API.\n", markdown(capitalized(r.Consumer)), verdict, capitalized(many(r.Exchanges, "exchange")))
 	if len(r.Violations) > 0 {
 		b.WriteString("\n| severity | class | where | what to change | times | openapi.yaml |\n|---|---|---|---|---:|---:|\n")
 		for _, f := range r.Violations {
@@ -22,7 +22,7 @@ func (r Report) WriteMarkdown(out io.Writer) error {
 				line = fmt.Sprint(f.Line)
 			}
 			fmt.Fprintf(&b, "| %s | `%s` | %s | %s | %d | %s |\n", f.Severity, f.Class,
-				markdown(strings.TrimSpace(f.Operation+" "+f.Pointer)), markdown(sentence(f.Text)), f.Times, line)
+				markdown(strings.TrimSpace(f.Operation+" "+f.Pointer)), markdown(capitalized(f.Text)), f.Times, line)
 		}
 	}
 	for _, s := range r.Shortfalls {

@@ -81,7 +81,7 @@ func (t *text) findings(findings []Finding) {
 			where += " " + printable(f.Pointer)
 		}
 		t.line("\n%s  %s  %s", t.paint(color, label), t.paint(bold, string(f.Class)), where)
-		t.line("         %s", sentence(f.Text))
+		t.line("         %s", capitalized(f.Text))
 		note := fmt.Sprintf("%s, first in exchange %d", many(f.Times, "time"), f.First)
 		if f.Line > 0 {
 			note += fmt.Sprintf("; openapi.yaml:%d", f.Line)
@@ -101,8 +101,8 @@ func printable(text string) string {
 	return text
 }
 
-// sentence writes a text that goes on after a colon as a sentence of its own.
-func sentence(text string) string {
+// capitalized writes a text that goes on after a colon as a sentence of its own.
+func capitalized(text string) string {
 	first, size := utf8.DecodeRuneInString(text)
 	return strings.ToUpper(string(first)) + text[size:]
 }

@@ -19,6 +19,8 @@ package mockserver
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -39,6 +41,8 @@ type Server struct {
 
 	mu     sync.RWMutex
 	worlds map[int]*World // by user id
+	first  *World         // the default world
+	fresh  int            // how many accounts FreshAccount has made up
 
 	journal *journal // of exchanges without a world
 }
@@ -65,8 +69,9 @@ func New(opts ...Option) (*Server, error) {
 			return nil, fmt.Errorf("make mock server: %w", err)
 		}
 	}
+	accounts := s.scenario.accountsWith(s.accounts)
 	if len(s.accounts) == 0 {
-		s.accounts = []Account{DefaultAccount()}
+		s.accounts = accounts[:1]
 	}
 	var err error
 	if s.contractTable, err = loadContract(); err != nil {
@@ -76,7 +81,13 @@ func New(opts ...Option) (*Server, error) {
 	for _, account := range s.accounts {
 		s.worlds[account.UserID] = s.newWorld(account)
 	}
-	s.handler = s.pipeline()
+	s.first = s.worlds[s.accounts[0].UserID]
+	if s.scenario != nil {
+		if err := s.first.load(s.scenario, accounts); err != nil {
+			return nil, fmt.Errorf("make mock server: load scenario: %w", err)
+		}
+	}
+	s.handler = s.pipeline(s.routes())
 	return s, nil
 }
 
@@ -87,8 +98,8 @@ func (s *Server) World(userID int) *World {
 	return s.worlds[userID]
 }
 
-// Default is the world of the server's first account.
-func (s *Server) Default() *World { return s.World(s.accounts[0].UserID) }
+// Default is the world that the server's first account was given.
+func (s *Server) Default() *World { return s.first }
 
 // NewWorld makes a world for an account. Its user id must not be taken.
 func (s *Server) NewWorld(account Account) (*World, error) {
@@ -98,10 +109,10 @@ func (s *Server) NewWorld(account Account) (*World, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.worlds[account.UserID] != nil {
-		return nil, fmt.Errorf("make world: user id %d is taken; use another", account.UserID)
+		return nil, conflict{fmt.Errorf("make world: user id %d is taken; use another", account.UserID)}
 	}
 	if len(s.worlds) >= s.maxWorlds {
-		return nil, fmt.Errorf("make world: there are %d already, which is the limit; delete some, or allow more", len(s.worlds))
+		return nil, conflict{fmt.Errorf("make world: there are %d already, which is the limit; delete some, or allow more", len(s.worlds))}
 	}
 	account.Organizations = slices.Clone(account.Organizations)
 	w := s.newWorld(account)
@@ -109,10 +120,40 @@ func (s *Server) NewWorld(account Account) (*World, error) {
 	return w, nil
 }
 
+// conflict is an error that is due to the state of things and not to the arguments.
+type conflict struct{ error }
+
+func (e conflict) Unwrap() error { return e.error }
+
+// firstFreshUserID leaves the small numbers to those who choose their own.
+const firstFreshUserID = 100_001
+
+// FreshAccount makes up an account for [Server.NewWorld]: a user id that nobody has, a token, and an organization of its
+// own. It gives no account twice; with a seed, the nth one is the same each time.
+func (s *Server) FreshAccount() Account {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	userID := firstFreshUserID + s.fresh
+	for s.worlds[userID] != nil {
+		userID++
+	}
+	s.fresh = userID - firstFreshUserID + 1
+	return s.madeUp(userID)
+}
+
+// madeUp is an account whose token and organization depend on the seed and the user id alone.
+func (s *Server) madeUp(userID int) Account {
+	digits := func(of string) string {
+		sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%d", s.seed, of, userID))
+		return hex.EncodeToString(sum[:16])
+	}
+	return Account{UserID: userID, Token: "mock-" + digits("token"), Organizations: []string{digits("organization")}}
+}
+
 // DeleteWorld forgets a world and all its accounts. The default world stays.
 func (s *Server) DeleteWorld(w *World) error {
 	if w == s.Default() {
-		return errors.New("delete world: the default world stays; reset it instead")
+		return conflict{errors.New("delete world: the default world stays; reset it instead")}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

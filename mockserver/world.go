@@ -27,7 +27,17 @@ type World struct {
 	// initial is what Reset goes back to; anew is true when time begins anew then.
 	initial Snapshot
 	anew    bool
+	// loaded and clockOf are what a scenario said, if one was loaded.
+	loaded   store.Content
+	loadedAt time.Time
+	clockOf  *ScenarioClock
+	// kept are the snapshots that are kept for programs elsewhere; lastKept numbers them.
+	kept     map[string]Snapshot
+	lastKept int
 }
+
+// lastYear is the last one that RFC 3339 can write.
+const lastYear = 9999
 
 // worldEpoch is when the time of a seeded world begins.
 var worldEpoch = time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC)
@@ -38,22 +48,36 @@ func (s *Server) newWorld(account Account) *World {
 		accounts: []Account{account},
 		ownsAll:  s.auth == AuthAny,
 		journal:  &journal{limit: s.journalBytes},
-		clock:    s.newClock(),
+		clock:    s.newClock(nil),
 	}
 	// Identifiers depend on the seed and the user id alone, whatever the other worlds do.
 	w.store = store.New(store.Config{Now: w.Now, Seed: fmt.Sprintf("%s/%d", s.seed, account.UserID)})
+	w.loaded.Capacity = s.capacity
 	w.store.SetCapacity(s.capacity)
 	w.initial, w.anew = w.Snapshot(), true
 	return w
 }
 
-// newClock goes with the base clock, or by steps when the server was given a seed: only then do two runs see the same
-// times.
-func (s *Server) newClock() lifecycle.Clock {
+// newClock begins a world's time, as a scenario says if it does. It goes with the base clock, or by steps when the server
+// was given a seed: only then do two runs see the same times.
+func (s *Server) newClock(says *ScenarioClock) lifecycle.Clock {
+	base, speed := s.now(), s.speed
+	start := base
 	if s.seeded {
-		return lifecycle.NewSteppedClock(worldEpoch, s.speed)
+		start = worldEpoch
 	}
-	return lifecycle.NewClock(s.now(), s.speed)
+	if says != nil {
+		if says.Start != nil {
+			start = says.Start.UTC()
+		}
+		if says.Speed != nil {
+			speed = *says.Speed
+		}
+	}
+	if s.seeded {
+		return lifecycle.NewSteppedClock(start, speed)
+	}
+	return lifecycle.NewClockAt(base, start, speed)
 }
 
 // Now is the time in this world.
@@ -127,8 +151,13 @@ func (w *World) Advance(d time.Duration) (time.Time, error) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.clock = w.clock.Advance(w.server.now(), d)
-	return w.clock.Now(w.server.now()), nil
+	advanced := w.clock.Advance(w.server.now(), d)
+	now := advanced.Now(w.server.now())
+	if now.UTC().Year() > lastYear {
+		return time.Time{}, fmt.Errorf("advance by %s: that leads beyond the year %d, which cannot be written; use less", d, lastYear)
+	}
+	w.clock = advanced
+	return now, nil
 }
 
 // AdvanceToNext moves the time of this world on to the next change of any deployment's status, and gives that time. It
@@ -167,6 +196,17 @@ func (w *World) Inject(fault Fault) error {
 	return nil
 }
 
+// Faults are the faults of this world with their counts, in the order in which they strike.
+func (w *World) Faults() []CountedFault {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	faults := make([]CountedFault, len(w.faults))
+	for i, f := range w.faults {
+		faults[i] = CountedFault{Fault: f.Fault, Seen: f.passed + f.struck, Struck: f.struck}
+	}
+	return faults
+}
+
 // ClearFaults takes all faults away.
 func (w *World) ClearFaults() {
 	w.mu.Lock()
@@ -178,16 +218,57 @@ func (w *World) ClearFaults() {
 func (w *World) due(operation string, userID int, phase Phase) (Effect, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	var first *armed
 	for i := range w.faults {
-		if w.faults[i].strikes(operation, userID, phase) {
-			return w.faults[i].Effect, true
+		if w.faults[i].sees(operation, userID, phase) && first == nil {
+			first = &w.faults[i]
 		}
 	}
-	return Effect{}, false
+	if first == nil {
+		return Effect{}, false
+	}
+	first.struck++
+	return first.Effect, true
 }
 
 // Journal is the exchanges of this world that are still remembered, oldest first.
 func (w *World) Journal() []Entry { return w.journal.all() }
+
+// State says what the world is now. Looking changes nothing; in particular it is no read of a deployment.
+func (w *World) State() State {
+	census := w.store.Census()
+	exchanges := w.journal.len()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return State{
+		Accounts:    slices.Clone(w.accounts),
+		Now:         w.clock.Now(w.server.now()).UTC(),
+		Speed:       w.clock.Speed(),
+		Capacity:    census.Capacity,
+		Agents:      census.Agents,
+		Tasks:       census.Tasks,
+		Deployments: census.Deployments,
+		Faults:      len(w.faults),
+		Exchanges:   exchanges,
+	}
+}
+
+// State is what a world is at some time, in numbers.
+type State struct {
+	Accounts []Account `json:"accounts"`
+	Now      time.Time `json:"now"`
+	Speed    float64   `json:"speed"`
+	Capacity int       `json:"capacity"`
+	// Agents and Tasks are how many there are. QuantConnect's own agents are not counted.
+	Agents int `json:"agents"`
+	Tasks  int `json:"tasks"`
+	// Deployments is how many deployments have each status.
+	Deployments map[string]int `json:"deployments"`
+	// Faults is how many faults there are, used up or not.
+	Faults int `json:"faults"`
+	// Exchanges is how many exchanges the journal remembers.
+	Exchanges int `json:"exchanges"`
+}
 
 // Snapshot is what a world was at some time. It does not change and can be restored any number of times.
 type Snapshot struct {
@@ -222,7 +303,13 @@ func (w *World) Reset() {
 	w.mu.Lock()
 	initial := w.initial
 	if w.anew {
-		initial.clock = w.server.newClock()
+		base := w.server.now()
+		clock := w.server.newClock(w.clockOf)
+		if now := clock.Now(base); !now.Equal(w.loadedAt) && !w.loaded.Timeless() {
+			// What a scenario holds is as old at each reset as when it was loaded. It has been built before, so it can be.
+			initial.store, _ = w.store.Build(w.loaded, now)
+		}
+		initial.clock = clock
 	}
 	w.mu.Unlock()
 	w.Restore(initial)

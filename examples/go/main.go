@@ -66,10 +66,11 @@ func run(ctx context.Context, out io.Writer) (err error) {
 	if err := c.Agents.Update(ctx, client.UpdateAgentRequest{AgentID: agent.ID, Name: new("My Claude")}); err != nil {
 		return err
 	}
-	if agent, err = c.Agents.Read(ctx, agent.ID); err != nil {
+	renamed, err := c.Agents.Read(ctx, agent.ID)
+	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "Agent %d is called %s and runs on %s\n", agent.ID, agent.Name, agent.Model)
+	fmt.Fprintf(out, "Agent %d is called %s and runs on %s\n", renamed.ID, renamed.Name, renamed.Model)
 
 	task, err := c.Tasks.Create(ctx, client.CreateAgentTaskRequest{
 		OrganizationID:    organizationID,

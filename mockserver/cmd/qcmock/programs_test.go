@@ -15,8 +15,8 @@ func missing(t *testing.T, program string) {
 	t.Skipf("%s is missing", program)
 }
 
-// childEnv is the environment of programs that tests start: without credentials, and with the way to any real server
-// blocked.
+// childEnv is the environment of programs that tests start: without credentials, without what a make around the tests
+// would tell another make, and with the way to any real server blocked.
 func childEnv(t *testing.T) []string {
 	t.Helper()
 	env := []string{
@@ -25,7 +25,8 @@ func childEnv(t *testing.T) []string {
 	}
 	for _, setting := range os.Environ() {
 		name, _, _ := strings.Cut(setting, "=")
-		if !strings.HasPrefix(name, "QUANTCONNECT_") && !strings.HasSuffix(strings.ToLower(name), "_proxy") {
+		ofMake := name == "MAKEFLAGS" || name == "MFLAGS" || name == "MAKELEVEL" || name == "MAKEOVERRIDES"
+		if !ofMake && !strings.HasPrefix(name, "QUANTCONNECT_") && !strings.HasSuffix(strings.ToLower(name), "_proxy") {
 			env = append(env, setting)
 		}
 	}

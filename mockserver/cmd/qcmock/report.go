@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/qcagents/qcagents/mockserver"
 )
@@ -16,39 +17,37 @@ import (
 // judged are the flags that say what a consumer is held to.
 type judged struct {
 	consumer                  string
-	minOperations, minMembers string
+	minOperations, minMembers threshold
 }
 
-func (j *judged) register(cmd *cobra.Command) {
-	flags := cmd.Flags()
-	flags.StringVar(&j.minOperations, "min-operations", "0", "the least operations to be called: a number, or a percentage\nsuch as 80%")
-	flags.StringVar(&j.minMembers, "min-members", "0", "the least request members to be sent, of the operations that\nare called: a number or a percentage")
+func (j *judged) register(flags *pflag.FlagSet) {
+	flags.Var(&j.minOperations, "min-operations", "how many of the API's operations must have been called,\nas 12 or 80%")
+	flags.Var(&j.minMembers, "min-members", "how many request members of the called operations must\nhave been sent, as 12 or 80%")
 }
 
-func (j *judged) options() (mockserver.ReportOptions, error) {
-	options := mockserver.ReportOptions{Consumer: j.consumer}
-	var err error
-	if options.MinOperations, err = mockserver.ParseThreshold(j.minOperations); err != nil {
-		return options, usageError{fmt.Errorf("--min-operations: %w", err)}
+func (j *judged) options() mockserver.ReportOptions {
+	return mockserver.ReportOptions{
+		Consumer: j.consumer, MinOperations: j.minOperations.Threshold, MinMembers: j.minMembers.Threshold,
 	}
-	if options.MinMembers, err = mockserver.ParseThreshold(j.minMembers); err != nil {
-		return options, usageError{fmt.Errorf("--min-members: %w", err)}
-	}
-	return options, nil
 }
 
-// exitError ends the program with a code of its own. The report has said why.
-type exitError struct{ code int }
+// threshold is a mockserver.Threshold as a flag.
+type threshold struct{ mockserver.Threshold }
 
-func (e exitError) Error() string { return fmt.Sprintf("exit code %d", e.code) }
+func (t *threshold) Set(text string) (err error) {
+	t.Threshold, err = mockserver.ParseThreshold(text)
+	return err
+}
+
+func (*threshold) Type() string { return "N|N%" }
 
 // exitOf is the exit code that a report comes to.
 func exitOf(r mockserver.Report) error {
 	switch {
 	case r.Broken():
-		return exitError{exitBroken}
+		return codeError(exitBroken)
 	case len(r.Shortfalls) > 0:
-		return exitError{exitShort}
+		return codeError(exitShort)
 	}
 	return nil
 }
@@ -75,10 +74,6 @@ Exits with 3 when the contract was broken, with 4 when less was covered than ask
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			options, err := judged.options()
-			if err != nil {
-				return err
-			}
 			data, err := readInput(args[0], cmd.InOrStdin())
 			if err != nil {
 				return err
@@ -87,7 +82,7 @@ Exits with 3 when the contract was broken, with 4 when less was covered than ask
 			if err != nil {
 				return fmt.Errorf("read journal %s: %w", args[0], err)
 			}
-			report, err := mockserver.NewReport(entries, options)
+			report, err := mockserver.NewReport(entries, judged.options())
 			if err != nil {
 				return err
 			}
@@ -107,7 +102,7 @@ Exits with 3 when the contract was broken, with 4 when less was covered than ask
 	}
 	cmd.Flags().StringVar(&format, "format", "text", "text, json, markdown or junit")
 	cmd.Flags().StringVar(&judged.consumer, "consumer", "consumer", "what the report calls the program")
-	judged.register(cmd)
+	judged.register(cmd.Flags())
 	return cmd
 }
 

@@ -57,7 +57,6 @@ without credentials, waiting or cost.
 
 Exit codes: 0 done, 1 could not do it, 2 the command line is mistaken.`,
 		Example: `  qcmock serve
-  qcmock run -- pytest -q
   qcmock fidelity`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -88,8 +87,8 @@ Exit codes: 0 done, 1 could not do it, 2 the command line is mistaken.`,
 	root.SetErr(stderr)
 
 	cmd, err := root.ExecuteContextC(ctx)
-	if ended := (exitError{}); errors.As(err, &ended) {
-		return ended.code
+	if code := codeError(exitOK); errors.As(err, &code) {
+		return int(code)
 	}
 	if err == nil {
 		return exitOK

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -11,23 +10,21 @@ import (
 	"github.com/qcagents/qcagents/mockserver"
 )
 
-// The exit codes of qcmock run that shells have too.
+// The exit codes of qcmock run that are not the command's own.
 const (
-	exitNotExecutable = 126
+	exitNotExecutable = 126 // as shells have it
 	exitNotFound      = 127
 	exitSignal        = 128 // plus the signal's number
 )
 
+// codeError ends the program with a code, when everything has been said.
+type codeError int
+
+func (e codeError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+
 // runFlags are what qcmock run was asked for.
 type runFlags struct {
-	auth         mockserver.Auth
-	authFailures mockserver.AuthFailures
-	contract     mockserver.Contract
-	severities   []string
-	seed         string
-	seeded       bool
-	speed        float64
-	capacity     int
+	mockFlags
 
 	intercept bool
 	allowed   []string
@@ -39,9 +36,7 @@ type runFlags struct {
 }
 
 func runCommand(getenv func(string) string) *cobra.Command {
-	f := &runFlags{
-		auth: mockserver.AuthStrict, authFailures: mockserver.AuthFailuresDocumented, contract: mockserver.ContractStrict, speed: 1,
-	}
+	f := &runFlags{}
 	cmd := &cobra.Command{
 		Use:   "run [flags] -- COMMAND [ARGUMENT]...",
 		Short: "Run a command against a mock of its own, and say whether it kept the contract",
@@ -73,9 +68,18 @@ Java (HttpClient, HttpsURLConnection), which says so on stderr: Picked up JAVA_T
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			f.seeded = cmd.Flags().Changed("seed")
+			if len(f.allowed) > 0 && !f.intercept {
+				return usageError{errAllowWithoutIntercept}
+			}
+			if err := checkAllowed(f.allowed); err != nil {
+				return usageError{err}
+			}
+			opts, err := f.mockFlags.options(cmd, mockserver.DefaultAccount())
+			if err != nil {
+				return err
+			}
 			r := &runner{
-				runFlags: *f, args: args, getenv: getenv,
+				runFlags: *f, opts: opts, args: args, getenv: getenv,
 				stdin: cmd.InOrStdin(), stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(),
 			}
 			return r.run(cmd.Context())
@@ -84,44 +88,13 @@ Java (HttpClient, HttpsURLConnection), which says so on stderr: Picked up JAVA_T
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	flags.SetInterspersed(false)
-	flags.Var(oneOf(&f.auth, mockserver.AuthStrict, mockserver.AuthAny, mockserver.AuthOff), "auth",
-		"who is served: strict, the account in the environment; any, whoever\nsigns in the right form, each user id in a world of its own; off, all")
-	flags.Var(oneOf(&f.authFailures, mockserver.AuthFailuresDocumented, mockserver.AuthFailuresObserved), "auth-failures",
-		"how bad credentials are answered: documented, with 401;\nobserved, with 200 and success false")
-	flags.Var(oneOf(&f.contract, mockserver.ContractStrict, mockserver.ContractObserve, mockserver.ContractOff), "contract",
-		"requests that break the contract: strict, refuse them;\nobserve, serve them as well as can be; off, do not look")
-	flags.StringArrayVar(&f.severities, "severity", nil, "how much violations of a class matter, as `CLASS=LEVEL`: error,\nwarning or off; may be given again for another class")
-	flags.Var(factor(&f.speed), "speed", "how many seconds pass in the mock for each real one;\n0 stands still")
-	flags.StringVar(&f.seed, "seed", "", "the same `text` gives the same calls the same identifiers, times and\ntranscripts; time then goes by exchanges, half a second each")
-	flags.Var(whole(&f.capacity), "capacity", "how many deployments work at once while others wait;\n0 is no limit")
-	flags.BoolVar(&f.intercept, "intercept", false, "have programs reach the mock whose URL is hard-coded; see above")
-	flags.StringArrayVar(&f.allowed, "allow-host", nil, "a `HOST`, host:port or *.domain that --intercept lets through, untouched;\nmay be given again")
-	flags.BoolVar(&f.leanHome, "lean-home", false, "give the command a home directory that is empty but for the\ncredentials where lean-cli keeps them")
-	flags.DurationVar(&f.grace, "grace", 10*time.Second, "how long the command may take to end after SIGTERM or SIGHUP, and\nwhat it leaves behind after its end, before they are killed")
-	flags.StringVar(&f.report, "report", "", "write the reports and the journal into this `directory`:\nreport.txt, report.json, report.md, junit.xml, journal.json")
-	flags.StringVar(&f.consumer, "consumer", "", "what the reports call the program (default the command's name)")
-	f.register(cmd)
+	f.mockFlags.register(flags)
+	flags.BoolVar(&f.intercept, "intercept", false, "have programs reach the mock whose URL is hard-coded")
+	flags.StringArrayVar(&f.allowed, "allow-host", nil, "a `host`, host:port or *.domain that --intercept lets\nthrough; may be given again")
+	flags.BoolVar(&f.leanHome, "lean-home", false, "give the command an empty home directory whose\n.lean/credentials are the mock's")
+	flags.DurationVar(&f.grace, "grace", 10*time.Second, "how long the command may take to end after SIGTERM or\nSIGHUP before it is killed, and what it left behind after\nits end")
+	flags.StringVar(&f.consumer, "consumer", "", "what reports call the program, a `name`; by default the\ncommand's")
+	flags.StringVar(&f.report, "report", "", "a `directory` to write the report into: report.txt,\nreport.json, report.md, junit.xml and journal.json")
+	f.judged.register(flags)
 	return cmd
-}
-
-// mock are the options of the mock.
-func (f *runFlags) mock() ([]mockserver.Option, error) {
-	opts := []mockserver.Option{
-		mockserver.WithAuth(f.auth),
-		mockserver.WithAuthFailures(f.authFailures),
-		mockserver.WithContract(f.contract),
-		mockserver.WithSpeed(f.speed),
-		mockserver.WithCapacity(f.capacity),
-	}
-	for _, severity := range f.severities {
-		class, level, ok := strings.Cut(severity, "=")
-		if !ok {
-			return nil, fmt.Errorf("severity %q: write it as CLASS=LEVEL, such as unknown-field=warning", severity)
-		}
-		opts = append(opts, mockserver.WithSeverity(mockserver.Class(class), mockserver.Severity(level)))
-	}
-	if f.seeded {
-		opts = append(opts, mockserver.WithSeed(f.seed))
-	}
-	return opts, nil
 }

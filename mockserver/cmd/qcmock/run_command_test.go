@@ -46,7 +46,7 @@ func TestRunExitCodes(t *testing.T) {
 		{"broken and short", []string{"--min-operations", "100%"}, []string{"call", listAgents, misspelled}, exitBroken, []string{"covered 1 of 18"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			runs(t, test.flags, test.command...).wants(t, test.code, test.says...)
+			runOf(t, test.flags, test.command...).wants(t, test.code, test.says...)
 		})
 	}
 }
@@ -63,20 +63,20 @@ func TestRunCannotRun(t *testing.T) {
 		code int
 		says []string
 	}{
-		{"not found", []string{"--", "no-such-program"}, exitNotFound, []string{"cannot run no-such-program", "not found", "exit code 127"}},
-		{"not found by its path", []string{"--", filepath.Join(dir, "no-such-program")}, exitNotFound, []string{"exit code 127"}},
-		{"not executable", []string{"--", file}, exitNotExecutable, []string{"permission denied", "exit code 126"}},
-		{"a directory", []string{"--", dir}, exitNotExecutable, []string{"exit code 126"}},
-		{"no command", nil, exitUsage, []string{"a command is missing", "--help"}},
-		{"unknown flag", []string{"--nonsense", "--", "true"}, exitUsage, []string{"nonsense"}},
-		{"threshold", []string{"--min-members", "101%", "--", "true"}, exitUsage, []string{"threshold"}},
-		{"severity without a level", []string{"--severity", "enum", "--", "true"}, exitUsage, []string{"CLASS=LEVEL"}},
-		{"severity of an unknown class", []string{"--severity", "enumm=off", "--", "true"}, exitUsage, []string{"enumm"}},
-		{"speed", []string{"--speed", "-1", "--", "true"}, exitUsage, []string{"speed"}},
-		{"report under a file", []string{"--report", filepath.Join(file, "reports"), "--", os.Args[0]}, exitFailed, []string{"report's directory"}},
+		{"not found", []string{"run", "--", "no-such-program"}, exitNotFound, []string{"cannot run no-such-program", "not found", "exit code 127"}},
+		{"not found by its path", []string{"run", "--", filepath.Join(dir, "no-such-program")}, exitNotFound, []string{"exit code 127"}},
+		{"not executable", []string{"run", "--", file}, exitNotExecutable, []string{"permission denied", "exit code 126"}},
+		{"a directory", []string{"run", "--", dir}, exitNotExecutable, []string{"exit code 126"}},
+		{"no command", []string{"run"}, exitUsage, []string{"a command is missing", "--help"}},
+		{"unknown flag", []string{"run", "--nonsense", "--", "true"}, exitUsage, []string{"nonsense"}},
+		{"threshold", []string{"run", "--min-members", "101%", "--", "true"}, exitUsage, []string{"threshold"}},
+		{"severity without a level", []string{"run", "--severity", "enum", "--", "true"}, exitUsage, []string{"CLASS=error"}},
+		{"severity of an unknown class", []string{"run", "--severity", "enumm=off", "--", "true"}, exitUsage, []string{"enumm"}},
+		{"speed", []string{"run", "--speed", "-1", "--", "true"}, exitUsage, []string{"speed"}},
+		{"report under a file", []string{"run", "--report", filepath.Join(file, "reports"), "--", os.Args[0]}, exitFailed, []string{"report's directory"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			r := runsAny(t, nil, test.args...)
+			r := runProgram(t, nil, test.args...)
 			r.wants(t, test.code, test.says...)
 			if r.stdout != "" {
 				t.Errorf("stdout is the command's, but has %q", r.stdout)
@@ -90,14 +90,14 @@ func TestRunNotExecutableForWantOfAFormat(t *testing.T) {
 	if err := os.WriteFile(file, []byte("echo no first line says who reads this\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	runsAny(t, nil, "--", file).wants(t, exitNotExecutable, "exec format error")
+	runProgram(t, nil, "run", "--", file).wants(t, exitNotExecutable, "exec format error")
 }
 
 func TestRunFlagsEndAtTheCommand(t *testing.T) {
 	t.Setenv(asCommand, "1")
-	runsAny(t, nil, "--seed", "x", os.Args[0], "exit", "7").wants(t, 7)
+	runProgram(t, nil, "run", "--seed", "x", os.Args[0], "exit", "7").wants(t, 7)
 	// What follows belongs to the command, even if it looks like a flag of qcmock.
-	r := runsAny(t, nil, os.Args[0], "environment", "--seed")
+	r := runProgram(t, nil, "run", os.Args[0], "environment", "--seed")
 	if r.wants(t, exitOK); r.stdout != "--seed=\n" {
 		t.Errorf("stdout is %q", r.stdout)
 	}
@@ -106,7 +106,7 @@ func TestRunFlagsEndAtTheCommand(t *testing.T) {
 func TestRunEnvironment(t *testing.T) {
 	t.Setenv("QUANTCONNECT_API_TOKEN", "the real one, which must not get there")
 	t.Setenv("HTTP_PROXY", "")
-	r := runs(t, nil, "environment", "QUANTCONNECT_USER_ID", "QUANTCONNECT_API_TOKEN", "QUANTCONNECT_ORGANIZATION_ID", "QUANTCONNECT_API_BASE_URL")
+	r := runOf(t, nil, "environment", "QUANTCONNECT_USER_ID", "QUANTCONNECT_API_TOKEN", "QUANTCONNECT_ORGANIZATION_ID", "QUANTCONNECT_API_BASE_URL")
 	r.wants(t, exitOK)
 	want := `^QUANTCONNECT_USER_ID=1
 QUANTCONNECT_API_TOKEN=mock-api-token
@@ -122,7 +122,7 @@ func TestRunKeepsProxiesAway(t *testing.T) {
 	t.Setenv("http_proxy", "http://proxy.example:3128")
 	t.Setenv("NO_PROXY", "internal.example")
 	t.Setenv("no_proxy", "")
-	r := runs(t, nil, "environment", "NO_PROXY", "no_proxy", "http_proxy")
+	r := runOf(t, nil, "environment", "NO_PROXY", "no_proxy", "http_proxy")
 	want := "NO_PROXY=internal.example,127.0.0.1\nno_proxy=internal.example,127.0.0.1\nhttp_proxy=http://proxy.example:3128\n"
 	if r.wants(t, exitOK); r.stdout != want {
 		t.Errorf("the command's environment has\n%s", r.stdout)
@@ -130,7 +130,7 @@ func TestRunKeepsProxiesAway(t *testing.T) {
 }
 
 func TestRunLeanHome(t *testing.T) {
-	r := runs(t, []string{"--lean-home"}, "show", "$"+homeVariable()+"/.lean/credentials")
+	r := runOf(t, []string{"--lean-home"}, "show", "$"+homeVariable()+"/.lean/credentials")
 	r.wants(t, exitOK)
 	mode, rest, _ := strings.Cut(r.stdout, "\n")
 	end := strings.LastIndex(rest, "}") + 1
@@ -155,7 +155,7 @@ func TestRunPassesInputThrough(t *testing.T) {
 	t.Setenv(asCommand, "1")
 	const text = "line 1\n\x00\xff and no newline at the end"
 	for name, stdin := range map[string]io.Reader{"a reader": strings.NewReader(text), "a file": pipe(t, text)} {
-		r := runsAny(t, stdin, "--", os.Args[0], "cat")
+		r := runProgram(t, stdin, "run", "--", os.Args[0], "cat")
 		if r.wants(t, exitOK); r.stdout != text {
 			t.Errorf("%s: stdout is %q", name, r.stdout)
 		}
@@ -185,7 +185,7 @@ func TestRunDoesNotWaitForInput(t *testing.T) {
 	}
 	defer out.Close()
 	defer in.Close()
-	runsAny(t, in, "--", os.Args[0], "exit", "7").wants(t, 7)
+	runProgram(t, in, "run", "--", os.Args[0], "exit", "7").wants(t, 7)
 }
 
 func TestRunPassesOutputThrough(t *testing.T) {
@@ -234,7 +234,7 @@ func TestRunSaysNothingBeforeTheEnd(t *testing.T) {
 
 func TestRunReports(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "not", "there", "yet")
-	runs(t, []string{"--report", dir, "--consumer", "nightly"}, "call", listAgents, misspelled).wants(t, exitBroken)
+	runOf(t, []string{"--report", dir, "--consumer", "nightly"}, "call", listAgents, misspelled).wants(t, exitBroken)
 	for name, check := range map[string]func([]byte) bool{
 		"report.txt":  func(text []byte) bool { return strings.Contains(string(text), "BROKEN  nightly") },
 		"report.md":   func(text []byte) bool { return strings.Contains(string(text), "unknown-field") },
@@ -259,14 +259,14 @@ func TestRunReportThatCannotBeWritten(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "report.md"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	runs(t, []string{"--report", dir}, "call", listAgents, organized).wants(t, exitFailed, "report.md", "the report could not be written")
+	runOf(t, []string{"--report", dir}, "call", listAgents, organized).wants(t, exitFailed, "report.md", "the report could not be written")
 	// The command's own failure matters more.
-	runs(t, []string{"--report", dir}, "exit", "9").wants(t, 9, "report.md")
+	runOf(t, []string{"--report", dir}, "exit", "9").wants(t, 9, "report.md")
 }
 
 func TestRunSeeded(t *testing.T) {
 	create := []string{"call", "/agents/tasks/create", `{"organizationId":"ORGANIZATION","agentId":47,"name":"a","prompt":"b","projectPreference":"project-each-task-deployment"}`}
-	first, second := runs(t, []string{"--seed", "s"}, create...), runs(t, []string{"--seed", "s"}, create...)
+	first, second := runOf(t, []string{"--seed", "s"}, create...), runOf(t, []string{"--seed", "s"}, create...)
 	if first.stdout != second.stdout || !strings.Contains(first.stdout, `"success":true`) {
 		t.Errorf("two runs with one seed gave\n%s\n%s", first.stdout, second.stdout)
 	}

@@ -113,26 +113,22 @@ func init() {
 	os.Exit(command(os.Args[2:]))
 }
 
-// finished is what a run gave.
-type finished struct{ result }
-
-// runs has qcmock run one of the commands in this process.
-func runs(t *testing.T, flags []string, command ...string) finished {
+// runOf has qcmock run one of the commands in this process.
+func runOf(t *testing.T, flags []string, command ...string) result {
 	t.Helper()
 	t.Setenv(asCommand, "1")
-	return runsAny(t, strings.NewReader(""), slices.Concat(flags, []string{"--", os.Args[0]}, command)...)
+	return runProgram(t, strings.NewReader(""), append(append([]string{"run"}, flags...), append([]string{"--", os.Args[0]}, command...)...)...)
 }
 
-// runsAny has qcmock run any command.
-func runsAny(t *testing.T, stdin io.Reader, args ...string) finished {
+func runProgram(t *testing.T, stdin io.Reader, args ...string) result {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
-	code := Run(t.Context(), append([]string{"run"}, args...), stdin, &stdout, &stderr, func(string) string { return "" })
-	return finished{result{code, stdout.String(), stderr.String()}}
+	code := Run(t.Context(), args, stdin, &stdout, &stderr, func(string) string { return "" })
+	return result{code, stdout.String(), stderr.String()}
 }
 
 // wants checks the code, and that stderr has each text.
-func (r finished) wants(t *testing.T, code int, texts ...string) {
+func (r result) wants(t *testing.T, code int, texts ...string) {
 	t.Helper()
 	if r.code != code {
 		t.Errorf("exit code %d, want %d; stderr:\n%s", r.code, code, r.stderr)

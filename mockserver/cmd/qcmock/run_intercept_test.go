@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -100,7 +101,7 @@ func TestInterceptRuntimes(t *testing.T) {
 			if ext := filepath.Ext(command[1]); ext != "" {
 				command[1] = filepath.Join("testdata", "intercept", command[1])
 			}
-			r := runsAny(t, strings.NewReader(""), append([]string{"--intercept", "--auth", "off", "--"}, command...)...)
+			r := runProgram(t, strings.NewReader(""), append([]string{"run", "--intercept", "--auth", "off", "--"}, command...)...)
 			r.wants(t, exitOK, "PASSED", "2 exchanges", "example.com:443, once; --allow-host example.com lets it through")
 			if want := "200 True\n200 True\n403\n"; r.stdout != want {
 				t.Errorf("the program says\n%swant\n%s", r.stdout, want)
@@ -132,12 +133,12 @@ func TestInterceptAllowedHosts(t *testing.T) {
 	script := "import requests, sys; print(requests.get(sys.argv[1]).text)"
 	t.Setenv("REQUESTS_CA_BUNDLE", bundle)
 	for _, allowed := range []string{"127.0.0.1", host, "*.0.0.1"} {
-		r := runsAny(t, nil, "--intercept", "--allow-host", allowed, "--", python, "-c", script, secure.URL)
+		r := runProgram(t, nil, "run", "--intercept", "--allow-host", allowed, "--", python, "-c", script, secure.URL)
 		if r.wants(t, exitOK); r.stdout != "HTTP/1.1 knows 0 certificates\n" {
 			t.Errorf("--allow-host %s: the program says %s%s", allowed, r.stdout, r.stderr)
 		}
 	}
-	r := runsAny(t, nil, "--intercept", "--allow-host", "127.0.0.1:1", "--", python, "-c", script, secure.URL)
+	r := runProgram(t, nil, "run", "--intercept", "--allow-host", "127.0.0.1:1", "--", python, "-c", script, secure.URL)
 	r.wants(t, 1, "Tunnel connection failed: 403", host+", once; --allow-host 127.0.0.1 lets it through")
 }
 
@@ -146,13 +147,13 @@ func TestInterceptMistakes(t *testing.T) {
 		{"--allow-host", "example.com"}, {"--intercept", "--allow-host", "https://example.com"}, {"--intercept", "--allow-host", ""},
 		{"--intercept", "--allow-host", "www.quantconnect.com"}, {"--intercept", "--allow-host", "*.quantconnect.com"}, {"--intercept", "--allow-host", "*"},
 	} {
-		runsAny(t, nil, append(args, "--", "true")...).wants(t, exitUsage, "--allow-host")
+		runProgram(t, nil, slices.Concat([]string{"run"}, args, []string{"--", "true"})...).wants(t, exitUsage, "--allow-host")
 	}
 }
 
 func TestInterceptIsForTheAPIAlone(t *testing.T) {
 	t.Setenv(asCommand, "1")
-	r := runsAny(t, nil, "--intercept", "--auth", "off", "--", os.Args[0], "get",
+	r := runProgram(t, nil, "run", "--intercept", "--auth", "off", "--", os.Args[0], "get",
 		"http://www.quantconnect.com/terminal", "http://www.quantconnect.com//api//v2/no-such-thing", "http://WWW.QuantConnect.com:80/api/v22")
 	r.wants(t, exitBroken, "www.quantconnect.com/terminal, once", "unknown-operation")
 	lines := strings.Split(r.stdout, "\n")
@@ -163,7 +164,7 @@ func TestInterceptIsForTheAPIAlone(t *testing.T) {
 
 func TestInterceptCallsNothing(t *testing.T) {
 	t.Setenv(asCommand, "1")
-	runsAny(t, nil, "--intercept", "--", os.Args[0], "exit", "0").wants(t, exitOK, "NO request", "does not heed HTTPS_PROXY")
+	runProgram(t, nil, "run", "--intercept", "--", os.Args[0], "exit", "0").wants(t, exitOK, "NO request", "does not heed HTTPS_PROXY")
 }
 
 func TestInterceptDistrust(t *testing.T) {
@@ -176,7 +177,7 @@ func TestInterceptDistrust(t *testing.T) {
 	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r := runsAny(t, nil, "--intercept", "--", curl, "-sS", "--cacert", file, "https://www.quantconnect.com/api/v2/authenticate")
+	r := runProgram(t, nil, "run", "--intercept", "--", curl, "-sS", "--cacert", file, "https://www.quantconnect.com/api/v2/authenticate")
 	r.wants(t, 60, "did not accept the mock as www.quantconnect.com, once: ")
 }
 
@@ -185,7 +186,7 @@ func TestInterceptEnvironment(t *testing.T) {
 	t.Setenv("JAVA_TOOL_OPTIONS", "-Dmine=1")
 	t.Setenv("NODE_OPTIONS", "--no-warnings")
 	t.Setenv("ALL_PROXY", "socks5://example.com")
-	r := runs(t, []string{"--intercept"}, "environment", "ALL_PROXY", "no_proxy", "HTTPS_PROXY", "http_proxy", "JAVA_TOOL_OPTIONS", "NODE_OPTIONS", "SSL_CERT_FILE")
+	r := runOf(t, []string{"--intercept"}, "environment", "ALL_PROXY", "no_proxy", "HTTPS_PROXY", "http_proxy", "JAVA_TOOL_OPTIONS", "NODE_OPTIONS", "SSL_CERT_FILE")
 	r.wants(t, exitOK)
 	set := map[string]string{}
 	for line := range strings.Lines(r.stdout) {

@@ -64,25 +64,25 @@ var systemCommands = map[string]func(args []string) int{
 
 func TestRunSignalEndsTheCommand(t *testing.T) {
 	for _, s := range []syscall.Signal{unix.SIGKILL, unix.SIGTERM, unix.SIGSEGV} {
-		runsAny(t, nil, "--", "sh", "-c", "kill -"+strconv.Itoa(int(s))+" $$").wants(t, exitSignal+int(s), "a signal ended the command: "+unix.SignalName(s))
+		runProgram(t, nil, "run", "--", "sh", "-c", "kill -"+strconv.Itoa(int(s))+" $$").wants(t, exitSignal+int(s), "a signal ended the command: "+unix.SignalName(s))
 	}
 }
 
-// program is a qcmock of its own process, whose command's output can be read line by line.
-type program struct {
+// runningProgram is a qcmock of its own process, whose command's output can be read line by line.
+type runningProgram struct {
 	*exec.Cmd
 	lines  *bufio.Reader
 	stderr *strings.Builder
 }
 
-// launch has another process be qcmock. Its standard output ends when no process is left that has it.
-func launch(t *testing.T, flags []string, command ...string) program {
+// startProgram has another process be qcmock. Its standard output ends when no process is left that has it.
+func startProgram(t *testing.T, flags []string, command ...string) runningProgram {
 	t.Helper()
-	return launchThrough(t, nil, flags, append([]string{"env", asCommand + "=1", os.Args[0]}, command...)...)
+	return startThrough(t, nil, flags, append([]string{"env", asCommand + "=1", os.Args[0]}, command...)...)
 }
 
-// launchThrough starts qcmock by way of a program that is to execute it, and has it run any command.
-func launchThrough(t *testing.T, through, flags []string, command ...string) program {
+// startThrough starts qcmock by way of a program that is to execute it, and has it run any command.
+func startThrough(t *testing.T, through, flags []string, command ...string) runningProgram {
 	t.Helper()
 	in, out, err := os.Pipe()
 	if err != nil {
@@ -91,7 +91,7 @@ func launchThrough(t *testing.T, through, flags []string, command ...string) pro
 	t.Cleanup(func() { in.Close() })
 	_ = in.SetReadDeadline(time.Now().Add(time.Minute)) // an orphan fails the test instead of holding it
 	args := slices.Concat(through, []string{os.Args[0], "qcmock", "run"}, flags, []string{"--"}, command)
-	p := program{exec.Command(args[0], args[1:]...), bufio.NewReader(in), &strings.Builder{}}
+	p := runningProgram{exec.Command(args[0], args[1:]...), bufio.NewReader(in), &strings.Builder{}}
 	p.Env = append(os.Environ(), asCommand+"=1")
 	p.Stdout, p.Stderr = out, p.stderr
 	if err := p.Start(); err != nil {
@@ -102,7 +102,7 @@ func launchThrough(t *testing.T, through, flags []string, command ...string) pro
 	return p
 }
 
-func (p program) line(t *testing.T) string {
+func (p runningProgram) line(t *testing.T) string {
 	t.Helper()
 	line, err := p.lines.ReadString('\n')
 	if err != nil {
@@ -111,7 +111,7 @@ func (p program) line(t *testing.T) string {
 	return strings.TrimSpace(line)
 }
 
-func (p program) pid(t *testing.T) int {
+func (p runningProgram) pid(t *testing.T) int {
 	t.Helper()
 	pid, err := strconv.Atoi(p.line(t))
 	if err != nil {
@@ -121,7 +121,7 @@ func (p program) pid(t *testing.T) int {
 }
 
 // wants waits for the end, at which no process may have the output any more.
-func (p program) wants(t *testing.T, code int, output string) {
+func (p runningProgram) wants(t *testing.T, code int, output string) {
 	t.Helper()
 	rest, err := io.ReadAll(p.lines)
 	if err != nil || string(rest) != output {
@@ -135,7 +135,7 @@ func (p program) wants(t *testing.T, code int, output string) {
 
 func TestRunForwardsSignals(t *testing.T) {
 	t.Parallel()
-	p := launch(t, nil, "listen")
+	p := startProgram(t, nil, "listen")
 	pid := p.pid(t)
 	for _, s := range []syscall.Signal{unix.SIGINT, unix.SIGQUIT, unix.SIGINT, unix.SIGHUP, unix.SIGTERM} {
 		if err := p.Process.Signal(s); err != nil {
@@ -153,7 +153,7 @@ func TestRunForwardsSignals(t *testing.T) {
 
 func TestRunKillsWhatIgnoresSIGTERM(t *testing.T) {
 	t.Parallel()
-	p := launch(t, []string{"--grace", "10ms"}, "ignore")
+	p := startProgram(t, []string{"--grace", "10ms"}, "ignore")
 	pid := p.pid(t)
 	if err := p.Process.Signal(unix.SIGTERM); err != nil {
 		t.Fatal(err)
@@ -204,7 +204,7 @@ func TestRunEndsWhatIsLeftBehind(t *testing.T) {
 	} {
 		t.Run(test.command, func(t *testing.T) {
 			t.Parallel()
-			p := launch(t, []string{"--grace", test.grace}, append([]string{"fork"}, strings.Fields(test.command)...)...)
+			p := startProgram(t, []string{"--grace", test.grace}, append([]string{"fork"}, strings.Fields(test.command)...)...)
 			fields := strings.Fields(p.line(t))
 			p.wants(t, exitOK, "")
 			for _, field := range fields {
@@ -230,7 +230,7 @@ func TestRunLeavesIgnoredSignalsAlone(t *testing.T) {
 	t.Parallel()
 	// As under nohup. What is ignored stays ignored in the programs that a program executes.
 	script := `trap "" HUP; exec "$@"`
-	p := launchThrough(t, []string{"sh", "-c", script, "sh"}, nil, "sh", "-c", "echo $$; kill -HUP $PPID; kill -HUP $$; echo alive")
+	p := startThrough(t, []string{"sh", "-c", script, "sh"}, nil, "sh", "-c", "echo $$; kill -HUP $PPID; kill -HUP $$; echo alive")
 	p.pid(t)
 	p.wants(t, exitOK, "alive\n")
 }

@@ -25,12 +25,10 @@ import (
 	"github.com/qcagents/qcagents/mockserver"
 )
 
-// journalBytes is far more than a test run sends, since what the journal forgets is not judged.
-const journalBytes = 256 << 20
-
 // runner is one use of qcmock run. It says nothing while the command runs: stdout and stderr are the command's.
 type runner struct {
 	runFlags
+	opts           []mockserver.Option
 	args           []string
 	getenv         func(string) string
 	stdin          io.Reader
@@ -40,22 +38,8 @@ type runner struct {
 func (r *runner) run(ctx context.Context) error {
 	log := &bytes.Buffer{} // the mock's own errors, for which there is a time after the command
 	logger := slog.NewTextHandler(log, nil)
-	opts, err := r.mock()
-	if err != nil {
-		return usageError{err}
-	}
-	asked, err := r.judged.options()
-	if err != nil {
-		return err
-	}
-	if len(r.allowed) > 0 && !r.intercept {
-		return usageError{errAllowWithoutIntercept}
-	}
-	if err := checkAllowed(r.allowed); err != nil {
-		return usageError{err}
-	}
-	asked.Consumer = cmp.Or(asked.Consumer, filepath.Base(r.args[0]))
-	server, err := mockserver.New(append(opts, mockserver.WithLogger(slog.New(logger)), mockserver.WithJournalBytes(journalBytes))...)
+	exchanges := &record{limit: recordBytes}
+	server, err := mockserver.New(append(r.opts, mockserver.WithLogger(slog.New(logger)), mockserver.WithObserver(exchanges.add))...)
 	if err != nil {
 		return usageError{err}
 	}
@@ -122,20 +106,20 @@ func (r *runner) run(ctx context.Context) error {
 		return err
 	}
 	_, _ = io.Copy(r.stderr, log)
-	return r.conclude(server, ended, asked, url, in)
+	return r.conclude(exchanges, ended, url, in)
 }
 
 // notStarted says why there was nothing to run, with the exit code that a shell would give.
 func (r *runner) notStarted(err error) error {
-	code, why := exitNotExecutable, err.Error()
+	code, why := codeError(exitNotExecutable), err.Error()
 	if wrapped := errors.Unwrap(err); wrapped != nil {
 		why = wrapped.Error() // without the name, which is said once
 	}
 	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
 		code = exitNotFound
 	}
-	fmt.Fprintf(r.stderr, "qcmock run: cannot run %s: %s (exit code %d)\n", r.args[0], why, code)
-	return exitError{code}
+	fmt.Fprintf(r.stderr, "qcmock run: cannot run %s: %s (exit code %d)\n", r.args[0], why, int(code))
+	return code
 }
 
 // environment is what the command's says beyond qcmock's own. The function that comes with it takes away what was made for
@@ -144,7 +128,7 @@ func (r *runner) environment(account mockserver.Account, url string) (set map[st
 	set = map[string]string{
 		"QUANTCONNECT_USER_ID":         strconv.Itoa(account.UserID),
 		"QUANTCONNECT_API_TOKEN":       account.Token,
-		"QUANTCONNECT_ORGANIZATION_ID": first(account.Organizations),
+		"QUANTCONNECT_ORGANIZATION_ID": firstOrganization(account),
 		"QUANTCONNECT_API_BASE_URL":    url,
 	}
 	cleanUp = func() {}
@@ -162,13 +146,6 @@ func (r *runner) environment(account mockserver.Account, url string) (set map[st
 	return set, cleanUp, nil
 }
 
-func first(list []string) string {
-	if len(list) == 0 {
-		return ""
-	}
-	return list[0]
-}
-
 func homeVariable() string {
 	if runtime.GOOS == "windows" {
 		return "USERPROFILE"
@@ -182,7 +159,7 @@ func writeLeanCredentials(home string, account mockserver.Account) error {
 	text, err := json.MarshalIndent(map[string]string{
 		"user-id":         strconv.Itoa(account.UserID),
 		"api-token":       account.Token,
-		"organization-id": first(account.Organizations),
+		"organization-id": firstOrganization(account),
 	}, "", "    ")
 	if err == nil {
 		err = os.Mkdir(filepath.Join(home, ".lean"), 0o700)
@@ -249,8 +226,10 @@ func withEnvironment(env []string, set map[string]string) []string {
 }
 
 // conclude says how it went, writes the reports and decides on the exit code.
-func (r *runner) conclude(server *mockserver.Server, ended ending, asked mockserver.ReportOptions, url string, in *interception) error {
-	entries := journalOf(server)
+func (r *runner) conclude(exchanges *record, ended ending, url string, in *interception) error {
+	entries, forgotten := exchanges.all()
+	asked := r.judged.options()
+	asked.Consumer = cmp.Or(asked.Consumer, filepath.Base(r.args[0]))
 	report, err := mockserver.NewReport(entries, asked)
 	if err != nil {
 		return fmt.Errorf("report: %w", err)
@@ -258,6 +237,9 @@ func (r *runner) conclude(server *mockserver.Server, ended ending, asked mockser
 	fmt.Fprintln(r.stderr)
 	if err := report.WriteText(r.stderr, colored(r.stderr, r.getenv)); err != nil {
 		return fmt.Errorf("report: %w", err)
+	}
+	if forgotten > 0 {
+		fmt.Fprintf(r.stderr, "\nThere were %d more exchanges than can be remembered; what they covered is not counted.\n", forgotten)
 	}
 	if report.Exchanges == 0 {
 		fmt.Fprint(r.stderr, "\nThe command sent NO request to the mock, so this run proves nothing.\n")
@@ -277,12 +259,12 @@ func (r *runner) conclude(server *mockserver.Server, ended ending, asked mockser
 		unwritten = writeReports(r.report, report, entries)
 	}
 
-	code, why := exitOK, ""
+	code, why := codeError(exitOK), ""
 	switch {
 	case ended.signal != "":
-		code, why = ended.code, fmt.Sprintf("a signal ended the command: %s", ended.signal)
+		code, why = codeError(ended.code), fmt.Sprintf("a signal ended the command: %s", ended.signal)
 	case ended.code != 0:
-		code, why = ended.code, "it is the command's own"
+		code, why = codeError(ended.code), "it is the command's own"
 	case unwritten != nil:
 		code, why = exitFailed, "the report could not be written"
 	case report.Broken():
@@ -296,17 +278,8 @@ func (r *runner) conclude(server *mockserver.Server, ended ending, asked mockser
 	if code == exitOK {
 		return nil
 	}
-	fmt.Fprintf(r.stderr, "qcmock run: exit code %d: %s.\n", code, why)
-	return exitError{code}
-}
-
-// journalOf is every exchange of a server, in the order of their worlds.
-func journalOf(server *mockserver.Server) []mockserver.Entry {
-	entries := server.Journal()
-	for _, w := range server.Worlds() {
-		entries = append(entries, w.Journal()...)
-	}
-	return entries
+	fmt.Fprintf(r.stderr, "qcmock run: exit code %d: %s.\n", int(code), why)
+	return code
 }
 
 // writeReports writes every format, and the journal that they are made from.

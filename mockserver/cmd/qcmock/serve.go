@@ -36,14 +36,11 @@ type ready struct {
 
 func serveCommand() *cobra.Command {
 	var (
-		addr         = "127.0.0.1:5612"
-		auth         = mockserver.AuthStrict
-		authFailures = mockserver.AuthFailuresDocumented
-		contract     = mockserver.ContractStrict
-		speed        = 1.0
-		seed         string
-		capacity     int
-		account      = mockserver.DefaultAccount()
+		addr    = "127.0.0.1:5612"
+		mock    mockFlags
+		account = mockserver.DefaultAccount()
+
+		controlToken string
 	)
 	cmd := &cobra.Command{
 		Use:   "serve [flags]",
@@ -56,21 +53,18 @@ then userId, token, organizationId and pid. Everything else goes to stderr.
 Everything is kept in memory, and gone when the mock stops.`,
 		Example: `  qcmock serve
   qcmock serve --addr 127.0.0.1:0 --speed 60
-  qcmock serve --auth any`,
+  qcmock serve --auth any
+  qcmock serve --scenario world.yaml`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			opts := []mockserver.Option{
-				mockserver.WithAuth(auth),
-				mockserver.WithAuthFailures(authFailures),
-				mockserver.WithContract(contract),
-				mockserver.WithSpeed(speed),
-				mockserver.WithAccount(account),
-				mockserver.WithCapacity(capacity),
-				mockserver.WithLogger(slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))),
+			opts, err := mock.options(cmd, account)
+			if err != nil {
+				return err
 			}
-			if cmd.Flags().Changed("seed") {
-				opts = append(opts, mockserver.WithSeed(seed))
+			if controlToken != "" {
+				opts = append(opts, mockserver.WithControlToken(controlToken))
 			}
+			opts = append(opts, mockserver.WithLogger(slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))))
 			server, err := mockserver.New(opts...)
 			if err != nil {
 				return usageError{err}
@@ -88,18 +82,11 @@ Everything is kept in memory, and gone when the mock stops.`,
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	flags.Var(address(&addr), "addr", "where to listen; port 0 takes a free one")
-	flags.Var(oneOf(&auth, mockserver.AuthStrict, mockserver.AuthAny, mockserver.AuthOff), "auth",
-		"who is served: strict, the account below; any, whoever signs in\nthe right form, each user id in a world of its own; off, all")
-	flags.Var(oneOf(&authFailures, mockserver.AuthFailuresDocumented, mockserver.AuthFailuresObserved), "auth-failures",
-		"how bad credentials are answered: documented, with 401;\nobserved, with 200 and success false")
-	flags.Var(oneOf(&contract, mockserver.ContractStrict, mockserver.ContractObserve, mockserver.ContractOff), "contract",
-		"requests that break the contract: strict, refuse them;\nobserve, serve them as well as can be; off, do not look")
-	flags.Var(factor(&speed), "speed", "how many seconds pass in the mock for each real one;\n0 stands still")
-	flags.StringVar(&seed, "seed", "", "the same `text` gives the same calls the same identifiers, times and\ntranscripts; time then goes by exchanges, half a second each")
-	flags.Var(whole(&capacity), "capacity", "how many deployments work at once while others wait;\n0 is no limit")
+	mock.register(flags)
 	flags.Var(whole(&account.UserID), "user-id", "the account's user id")
 	flags.Var(word(&account.Token), "token", "the account's API token")
 	flags.Var(word(&account.Organizations[0]), "organization", "the account's organization")
+	flags.Var(word(&controlToken), "control-token", "lets other machines that show it use /_mock/; without one,\nonly this machine may")
 	return cmd
 }
 
@@ -122,7 +109,7 @@ func serve(ctx context.Context, server *mockserver.Server, listener net.Listener
 		URL:            "http://" + reachable(listener.Addr()) + "/api/v2",
 		UserID:         account.UserID,
 		Token:          account.Token,
-		OrganizationID: account.Organizations[0],
+		OrganizationID: firstOrganization(account),
 		PID:            os.Getpid(),
 	}
 	silent := silentConns{}
@@ -192,6 +179,14 @@ func (s *silentConns) close() {
 	for conn := range s.conns {
 		_ = conn.Close()
 	}
+}
+
+// firstOrganization is empty for an account that belongs to none, as a scenario may have it.
+func firstOrganization(account mockserver.Account) string {
+	if len(account.Organizations) == 0 {
+		return ""
+	}
+	return account.Organizations[0]
 }
 
 // reachable is an address that a consumer on this machine can use.

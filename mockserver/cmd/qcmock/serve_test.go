@@ -56,6 +56,43 @@ func TestReadyLine(t *testing.T) {
 	}
 }
 
+// The control token opens the control plane to callers by another name, as from another machine, and to nobody else.
+func TestControlToken(t *testing.T) {
+	t.Parallel()
+	const token = "not-to-be-guessed"
+	for _, test := range []struct {
+		flags []string
+		shown string
+		want  int
+	}{
+		{nil, token, http.StatusForbidden},
+		{[]string{"--control-token", token}, token, http.StatusOK},
+		{[]string{"--control-token", token}, "another", http.StatusUnauthorized},
+	} {
+		m := start(t, test.flags...)
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, m.root()+"/_mock/worlds", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host = "mock.example"
+		r.Header.Set("Qcmock-Control-Token", test.shown)
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		if resp.StatusCode != test.want {
+			t.Errorf("%q: %d for %q, want %d", test.flags, resp.StatusCode, test.shown, test.want)
+		}
+		if strings.Contains(m.stderr.String()+m.line, token) {
+			t.Errorf("the control token is printed:\n%s", m.stderr)
+		}
+	}
+	if r := run(t, "serve", "--addr", "127.0.0.1:0", "--control-token", "short"); r.code != exitUsage || !strings.Contains(r.stderr, "16 or more") {
+		t.Errorf("a short token: code %d\n%s", r.code, r.stderr)
+	}
+}
+
 // What the ready line says is all that a client needs.
 func TestReadyLineServesAClient(t *testing.T) {
 	t.Parallel()

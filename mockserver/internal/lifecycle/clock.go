@@ -16,8 +16,11 @@ type Clock struct {
 }
 
 // NewClock shows base time, and from then on goes at speed.
-func NewClock(base time.Time, speed float64) Clock {
-	return Clock{base: base, at: base, speed: speed}
+func NewClock(base time.Time, speed float64) Clock { return NewClockAt(base, base, speed) }
+
+// NewClockAt shows start at a base time, and from then on goes at speed.
+func NewClockAt(base, start time.Time, speed float64) Clock {
+	return Clock{base: base, at: start, speed: speed}
 }
 
 // StepTime is how far a stepped clock of speed 1 goes at a step: half the default time in the queue, so that a consumer

@@ -4,8 +4,8 @@ import (
 	"github.com/qcagents/qcagents/gen"
 )
 
-// predefinedAgent is QuantConnect's own agent that the published example deploys without creating it.
-const predefinedAgent = 47
+// PredefinedAgent is the number of QuantConnect's own agent that the published example deploys without creating it.
+const PredefinedAgent = 47
 
 // defaultModel is the model of an agent that was created without one. The service's default is not known; this is the
 // identifier that the documentation's examples use.
@@ -22,7 +22,7 @@ type agent struct {
 
 func predefined() *agent {
 	return &agent{organization: quantConnect, Agent: gen.Agent{
-		ID:              predefinedAgent,
+		ID:              PredefinedAgent,
 		Name:            "QuantConnect Agent",
 		Model:           defaultModel,
 		Description:     new("Predefined by QuantConnect and usable by every organization."),

@@ -1,19 +1,42 @@
 package store
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
 
 // An agent node runs only so many agents at once; further deployments wait in its queue. That much is documented. That
-// they are taken first come, first served, and at the very moment when another ends, is inferred.
+// they are taken first come, first served, and at the very moment when another ends, is inferred. So is that a deployment
+// takes room from then on until it ends, even where its plan still shows it in queue.
 
-// SetCapacity sets how many deployments work at once; 0 is no limit. Those that work already go on.
+// SetCapacity sets how many deployments work at once; 0 is no limit. Those that work already go on, even if they are more.
 func (s *Store) SetCapacity(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	now := s.now()
+	s.giveRoom(now) // what happened until now happened with the room that there was
+	if s.state.capacity == 0 {
+		s.countWork(now)
+	}
 	s.state.capacity = n
-	s.giveRoom(s.now())
+	s.giveRoom(now)
+}
+
+// countWork finds the deployments that take room. Nobody counts them while there is no limit.
+func (s *Store) countWork(now time.Time) {
+	var working []*deployment
+	s.state.deployments.Scan(func(_ string, d *deployment) bool {
+		if !d.run.Held() && !d.run.At(now).Ended() {
+			working = append(working, d)
+		}
+		return true
+	})
+	slices.SortFunc(working, func(a, b *deployment) int { return cmp.Compare(a.seq, b.seq) })
+	s.state.atWork = nil
+	for _, d := range working {
+		s.state.atWork = append(s.state.atWork, d.id)
+	}
 }
 
 // takeRoom reports whether a deployment that is about to work may do so at once. If not, it is put in the queue.
@@ -28,6 +51,19 @@ func (s *Store) takeRoom(d *deployment, now time.Time) bool {
 	}
 	s.state.waiting = append(slices.Clip(s.state.waiting), d.id)
 	return false
+}
+
+// leave takes deployments that were stopped or deleted out of the queue, and gives their room to the next, at once.
+// Whatever makes room otherwise than by time calls it, so that giveRoom finds the same whenever it is called.
+func (s *Store) leave(now time.Time, ids ...string) {
+	gone := make(map[string]bool, len(ids))
+	for _, id := range ids {
+		gone[id] = true
+	}
+	isGone := func(id string) bool { return gone[id] }
+	s.state.waiting = slices.DeleteFunc(slices.Clone(s.state.waiting), isGone)
+	s.state.atWork = slices.DeleteFunc(slices.Clone(s.state.atWork), isGone)
+	s.giveRoom(now)
 }
 
 // giveRoom lets waiting deployments in, each at the time when the one before it ended. It finds the same whenever it is
@@ -47,14 +83,14 @@ func (s *Store) giveRoom(now time.Time) {
 				return
 			}
 			s.state.atWork = slices.Delete(slices.Clone(s.state.atWork), ended, ended+1)
+			if len(s.state.atWork) >= s.state.capacity {
+				continue // there were more at work than there is room
+			}
 		}
 		next := s.state.waiting[0]
 		s.state.waiting = s.state.waiting[1:]
-		d, ok := s.state.deployments.Get(next)
-		if !ok || !d.run.Held() {
-			continue // deleted or stopped while it waited
-		}
-		// Nothing starts before it was asked for: room may have been there when nobody waited.
+		d, _ := s.state.deployments.Get(next)
+		// Nothing starts before it was asked for.
 		entered := d.run.Entered()
 		if asked := entered[len(entered)-1].At; at.Before(asked) {
 			at = asked
@@ -70,12 +106,9 @@ func (s *Store) giveRoom(now time.Time) {
 	}
 }
 
-// endOf is when a deployment stopped taking room: when it ended, or now if it has been deleted.
+// endOf is when a deployment at work ended, if it has.
 func (s *Store) endOf(id string, now time.Time) (time.Time, bool) {
-	d, ok := s.state.deployments.Get(id)
-	if !ok {
-		return now, true
-	}
+	d, _ := s.state.deployments.Get(id)
 	run := d.run.At(now)
 	entered := run.Entered()
 	return entered[len(entered)-1].At, run.Ended()
@@ -110,6 +143,7 @@ func (s *Store) Settle() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.now()
+	s.giveRoom(now)
 	var all []*deployment
 	s.state.deployments.Scan(func(_ string, d *deployment) bool {
 		all = append(all, d)
@@ -121,5 +155,7 @@ func (s *Store) Settle() {
 		}
 	}
 	s.state.waiting = nil
-	s.giveRoom(now)
+	if s.state.capacity > 0 {
+		s.countWork(now)
+	}
 }

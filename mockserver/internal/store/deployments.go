@@ -1,8 +1,10 @@
 package store
 
 import (
+	"cmp"
 	"iter"
 	"slices"
+	"time"
 
 	"github.com/qcagents/qcagents/gen"
 	"github.com/qcagents/qcagents/mockserver/internal/lifecycle"
@@ -80,6 +82,12 @@ func (s *Store) CreateDeployment(by Account, req gen.CreateAgentDeploymentReques
 		return gen.AgentDeployment{}, &Error{Class: StateConflict, Pointer: "/taskId",
 			Text: "The agent of this task has been deleted, so the task cannot be deployed; create a task for another agent."}
 	}
+	d := s.deploy(t, "", s.story(t, t.prompt), s.now())
+	return s.show(by, d, d.run), nil
+}
+
+// deploy starts a run of a task at a time. An empty id is assigned.
+func (s *Store) deploy(t *task, id string, story *Story, now time.Time) *deployment {
 	projectID := 0
 	switch {
 	case t.ProjectID != nil:
@@ -96,14 +104,13 @@ func (s *Store) CreateDeployment(by Account, req gen.CreateAgentDeploymentReques
 	}
 	s.state.lastDeployment++
 	d := &deployment{
-		id:        "A-" + s.hexID("deployment", s.state.lastDeployment),
+		id:        cmp.Or(id, "A-"+s.hexID("deployment", s.state.lastDeployment)),
 		seq:       s.state.lastDeployment,
 		task:      t,
 		projectID: projectID,
 		created:   s.timestamp(),
-		story:     s.story(t, t.prompt),
+		story:     story,
 	}
-	now := s.now()
 	if s.takeRoom(d, now) {
 		d.run = lifecycle.Start(d.story.Plan, now)
 	} else {
@@ -111,7 +118,7 @@ func (s *Store) CreateDeployment(by Account, req gen.CreateAgentDeploymentReques
 	}
 	s.state.deployments.Set(d.id, d)
 	s.state.deploymentsOf.Set(deployed{t.ID, d.seq, d.id})
-	return s.show(by, d, d.run), nil
+	return d
 }
 
 // ReadDeployment gives a deployment as it stands now, and counts as a read of it.
@@ -141,14 +148,18 @@ func (s *Store) PromptDeployment(by Account, req gen.UpdateAgentDeploymentReques
 	if err := s.checkMarker(req.Prompt); err != nil {
 		return gen.AgentDeployment{}, err
 	}
-	now := s.now()
-	story := s.story(d.task, req.Prompt)
+	d = s.prompt(d, turn{req.Prompt, s.story(d.task, req.Prompt)}, s.now())
+	return s.show(by, d, d.run), nil
+}
+
+// prompt gives a deployment another turn at a time.
+func (s *Store) prompt(d *deployment, t turn, now time.Time) *deployment {
 	held := d.run.At(now).Ended() && !s.takeRoom(d, now)
 	prompted := *d
-	prompted.followUps = append(slices.Clip(d.followUps), turn{req.Prompt, story})
-	prompted.run = d.run.Prompt(now, story.Plan, held)
+	prompted.followUps = append(slices.Clip(d.followUps), t)
+	prompted.run = d.run.Prompt(now, t.story.Plan, held)
 	s.state.deployments.Set(prompted.id, &prompted)
-	return s.show(by, &prompted, prompted.run), nil
+	return &prompted
 }
 
 // StopDeployment ends a deployment. Stopping one that has ended succeeds and changes nothing.
@@ -159,8 +170,12 @@ func (s *Store) StopDeployment(by Account, req gen.StopAgentDeploymentRequest) e
 	if err != nil {
 		return err
 	}
-	d = s.keep(d, d.run.Stop(s.now()))
-	s.show(by, d, d.run)
+	now := s.now()
+	if !d.run.At(now).Ended() {
+		d = s.keep(d, d.run.Stop(now))
+		s.leave(now, d.id)
+	}
+	s.show(by, d, d.run.At(now))
 	return nil
 }
 
@@ -174,6 +189,7 @@ func (s *Store) DeleteDeployment(by Account, req gen.DeleteAgentDeploymentReques
 	}
 	s.state.deployments.Delete(d.id)
 	s.state.deploymentsOf.Delete(deployed{taskID: d.task.ID, seq: d.seq})
+	s.leave(s.now(), d.id)
 	return nil
 }
 

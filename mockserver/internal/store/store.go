@@ -92,21 +92,33 @@ func (s *state) copied() *state {
 	return &c
 }
 
-// Snapshot is what a store held at some time. It does not change.
-type Snapshot struct{ state *state }
+// Snapshot is what a store held at some time. It does not change, and may be restored into several stores at once.
+type Snapshot struct{ held *held }
+
+// held guards the copying: a map that is copied marks itself as shared.
+type held struct {
+	mu    sync.Mutex
+	state *state
+}
+
+func (h *held) copied() *state {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.state.copied()
+}
 
 // Snapshot remembers what the store holds. It costs no more than a few pointers, however much that is.
 func (s *Store) Snapshot() Snapshot {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Snapshot{s.state.copied()}
+	return Snapshot{&held{state: s.state.copied()}}
 }
 
 // Restore makes the store hold what a snapshot remembers, its own or another store's.
 func (s *Store) Restore(snapshot Snapshot) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.state = snapshot.state.copied()
+	s.state = snapshot.held.copied()
 }
 
 // owned is an index entry: an organization and the agent or task that it owns.
@@ -153,7 +165,7 @@ func New(config Config) *Store {
 		deploymentsOf: btree.NewBTreeGOptions(deployed.less, unlocked),
 		lastAgent:     firstAgent - 1, lastTask: firstTask - 1, lastProject: firstProject - 1,
 	}
-	s.state.agents.Set(predefinedAgent, predefined())
+	s.state.agents.Set(PredefinedAgent, predefined())
 	return s
 }
 

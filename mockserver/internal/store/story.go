@@ -89,10 +89,20 @@ func (r Rule) matches(t *task, prompt string) bool {
 // marker is how a prompt itself chooses its story.
 var marker = regexp.MustCompile(`\[mock:([^\[\]]*)\]`)
 
+// Marker is the name of the story that a prompt itself chooses, which may be one that there is not; false if it chooses
+// none.
+func Marker(prompt string) (string, bool) {
+	name := marker.FindStringSubmatch(prompt)
+	if name == nil {
+		return "", false
+	}
+	return name[1], true
+}
+
 // story chooses what becomes of a prompt: by the marker in it, by the first rule that matches, or success.
 func (s *Store) story(t *task, prompt string) *Story {
-	if name := marker.FindStringSubmatch(prompt); name != nil {
-		if story := s.named(name[1]); story != nil {
+	if name, ok := Marker(prompt); ok {
+		if story := s.named(name); story != nil {
 			return story
 		}
 	}
@@ -113,8 +123,8 @@ func (s *Store) named(name string) *Story {
 
 // checkMarker refuses a prompt whose marker names no story, since it would pass for a success.
 func (s *Store) checkMarker(prompt string) error {
-	name := marker.FindStringSubmatch(prompt)
-	if name == nil || s.named(name[1]) != nil {
+	name, ok := Marker(prompt)
+	if !ok || s.named(name) != nil {
 		return nil
 	}
 	var known []string
@@ -126,7 +136,7 @@ func (s *Store) checkMarker(prompt string) error {
 	}
 	slices.Sort(known)
 	return &Error{Class: "enum", Pointer: "/prompt", Text: fmt.Sprintf(
-		"Invalid argument: the prompt's marker [mock:%s] names no plan; write one of %s.", quoted(name[1]), strings.Join(slices.Compact(known), ", "))}
+		"Invalid argument: the prompt's marker [mock:%s] names no plan; write one of %s.", quoted(name), strings.Join(slices.Compact(known), ", "))}
 }
 
 // turn is a prompt and what becomes of it.
@@ -191,6 +201,10 @@ func (d *deployment) conversation(now time.Time, callableID *string) (*gen.Agent
 			asked, id = called, *callableID
 		}
 		if id == *callableID && calledBy(script, id, own[i].Elapsed) {
+			if work.Done {
+				// What is scripted is said, even if the deployment was quicker.
+				own[i].Elapsed = max(own[i].Elapsed, asked.Script.Length())
+			}
 			c := transcript.Conversation(d.id+"-"+id, []transcript.Turn{{
 				Prompt: asked.Prompt, Script: asked.Script, Begun: true, Elapsed: own[i].Elapsed,
 			}})

@@ -107,10 +107,15 @@ func (s *Store) DeleteTask(by Account, req gen.DeleteAgentTaskRequest) error {
 	if err != nil {
 		return err
 	}
+	now := s.now()
+	s.giveRoom(now)
+	var gone []string
 	for _, entry := range slices.Collect(s.deploymentsOf(t.ID)) {
+		gone = append(gone, entry.id)
 		s.state.deployments.Delete(entry.id)
 		s.state.deploymentsOf.Delete(entry)
 	}
+	s.leave(now, gone...)
 	s.state.tasks.Delete(t.ID)
 	s.state.tasksOf.Delete(owned{t.organization, t.ID})
 	return nil

@@ -1,0 +1,5 @@
+//go:build !race
+
+package mocktest_test
+
+const raceDetector = false
