@@ -15,7 +15,7 @@ import (
 	"testing"
 )
 
-var interceptCommands = map[string]func(args []string) int{
+var _ = add(map[string]func(args []string) int{
 	// gopher is a Go program that knows nothing of qcmock, beside those under testdata/intercept.
 	"gopher": func([]string) int {
 		for _, host := range interceptedHosts {
@@ -47,7 +47,7 @@ var interceptCommands = map[string]func(args []string) int{
 		}
 		return 0
 	},
-}
+})
 
 // python finds an interpreter that has requests.
 func python(t *testing.T) string {
