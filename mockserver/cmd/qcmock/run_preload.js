@@ -1,9 +1,10 @@
 'use strict';
-// Written by `qcmock run --intercept` for versions of Node that have no proxy support of their own (before 22.21 and 24.5):
-// the connections of node:http, node:https and fetch go through the proxy at proxyPort, whatever their host. What opens
-// connections by other means (node:net, node:tls, node:http2, agents that override createConnection) is left alone.
+// Written by `qcmock run --intercept`: the connections of node:http and node:https go through the proxy at proxyPort,
+// whatever their host, and so do those of fetch. Where Node has proxy support of its own (from 22.21 and 24.5), that does it
+// for fetch and for the agents that it knows of, but not for agents that a program makes. What opens connections by other
+// means (node:net, node:tls, node:http2, agents that override createConnection, dispatchers of the package undici) is left
+// alone.
 (() => {
-  if (process.allowedNodeEnvironmentFlags.has('--use-env-proxy')) return; // NODE_USE_ENV_PROXY does it better
   const http = require('node:http');
   const https = require('node:https');
   const net = require('node:net');
@@ -29,15 +30,16 @@
     request.end();
   };
   const isProxy = (options) => Number(options.port) === proxyPort && options.host === '127.0.0.1';
+  const goesByItself = (agent) => agent.options?.proxyEnv !== undefined;
 
   const plain = http.Agent.prototype.createConnection;
   http.Agent.prototype.createConnection = function createConnection(options, callback) {
-    if (options.socketPath || isProxy(options)) return plain.call(this, options, callback);
+    if (options.socketPath || isProxy(options) || goesByItself(this)) return plain.call(this, options, callback);
     tunnel(options.host || 'localhost', options.port || 80, callback);
   };
   const secure = https.Agent.prototype.createConnection;
   https.Agent.prototype.createConnection = function createConnection(options, callback) {
-    if (options.socketPath || options.socket || isProxy(options)) return secure.call(this, options, callback);
+    if (options.socketPath || options.socket || isProxy(options) || goesByItself(this)) return secure.call(this, options, callback);
     tunnel(options.host || 'localhost', options.port || 443, (error, socket) => {
       if (error) callback(error);
       else callback(null, secure.call(this, { ...options, socket }));
@@ -45,7 +47,7 @@
   };
 
   // Node's fetch takes its connections from an agent that is found under this name, once one of its classes was touched.
-  if (typeof globalThis.Response !== 'function') return;
+  if (process.allowedNodeEnvironmentFlags.has('--use-env-proxy') || typeof globalThis.Response !== 'function') return;
   const dispatcher = Symbol.for('undici.globalDispatcher.1');
   const Agent = globalThis[dispatcher]?.constructor;
   if (!Agent) return;

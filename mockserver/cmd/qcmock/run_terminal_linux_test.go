@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -29,7 +30,7 @@ var _ = add(map[string]func(args []string) int{
 		}
 		for {
 			var status syscall.WaitStatus
-			if _, err := syscall.Wait4(job.Process.Pid, &status, unix.WUNTRACED, nil); err == unix.EINTR {
+			if _, err := syscall.Wait4(job.Process.Pid, &status, unix.WUNTRACED, nil); errors.Is(err, unix.EINTR) {
 				continue
 			} else if err != nil {
 				panic(err)
@@ -133,7 +134,7 @@ func TestRunOnATerminal(t *testing.T) {
 			out := bufio.NewReader(master)
 			var seen strings.Builder
 			for i := 0; i < len(test.steps); i += 2 {
-				if _, err := io.WriteString(master, test.steps[i]); err != nil {
+				if _, err := master.WriteString(test.steps[i]); err != nil {
 					t.Fatal(err)
 				}
 				since := seen.Len()

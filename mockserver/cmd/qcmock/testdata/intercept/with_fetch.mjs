@@ -1,3 +1,5 @@
+import { inspect } from 'node:util';
+
 const say = (status, success) => console.log(status, success ? 'True' : 'False');
 for (const host of ['www', 'beta']) {
   const answer = await fetch(`https://${host}.quantconnect.com/api/v2//agents/list`, {
@@ -12,5 +14,5 @@ try {
   await fetch('https://example.com/');
   console.log('reached example.com');
 } catch (error) {
-  console.log(/403/.test(String(error.cause)) || error.cause?.statusCode === 403 ? '403' : error.cause);
+  console.log(/\b403\b/.test(inspect(error)) ? '403' : error);
 }

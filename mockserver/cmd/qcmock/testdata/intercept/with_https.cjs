@@ -1,4 +1,5 @@
 const https = require('https');
+const { inspect } = require('util');
 
 const post = (host, agent) => new Promise((resolve, reject) => {
   const request = https.request(`https://${host}.quantconnect.com/api/v2//agents/list`, {
@@ -16,6 +17,6 @@ const post = (host, agent) => new Promise((resolve, reject) => {
 });
 
 post('www').then(() => post('beta', new https.Agent({ keepAlive: false }))).then(() => {
-  https.get('https://example.com/', () => console.log('reached example.com'))
-    .on('error', (error) => console.log(/403/.test(String(error)) || error.statusCode === 403 ? '403' : error));
+  https.get('https://example.com/', { agent: new https.Agent() }, () => console.log('reached example.com'))
+    .on('error', (error) => console.log(/\b403\b/.test(inspect(error)) ? '403' : error));
 });
