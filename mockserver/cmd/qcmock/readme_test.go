@@ -214,9 +214,9 @@ func steps(console string) []step {
 
 var number = regexp.MustCompile(`\d+(\.\d+)?`)
 
-// comparable makes of an output what does not differ from run to run: without its figures, and without spaces at the ends
+// steady makes of an output what does not differ from run to run: without its figures, and without spaces at the ends
 // of lines.
-func comparable(output string) string {
+func steady(output string) string {
 	lines := strings.Split(strings.TrimSpace(number.ReplaceAllString(output, "N")), "\n")
 	for i := range lines {
 		lines[i] = strings.TrimRight(lines[i], " ")
@@ -248,7 +248,7 @@ func session(t *testing.T, files map[string]string, s step) {
 		got = home.run(t, "sh", "-c", s.command)
 		got = strings.ReplaceAll(got, hostOf(t, m), documentedAddr)
 	}
-	if comparable(got) != comparable(s.output) {
+	if steady(got) != steady(s.output) {
 		t.Errorf("$ %s\nprints:\n%s\nREADME.md shows:\n%s", s.command, got, s.output)
 	}
 }
@@ -356,7 +356,7 @@ func (p place) need(t *testing.T, program string) {
 		}
 		return
 	}
-	local, err := filepath.Abs(filepath.Join(repository, ".bin/python/bin/python"))
+	local, err := filepath.Abs(filepath.Join(repository, ".bin", "python", "bin", "python"))
 	if err != nil {
 		t.Fatal(err)
 	}
