@@ -26,8 +26,10 @@ func (e codeError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 type runFlags struct {
 	mockFlags
 
-	leanHome bool
-	grace    time.Duration
+	intercept bool
+	allowed   []string
+	leanHome  bool
+	grace     time.Duration
 
 	judged
 	report string
@@ -48,10 +50,16 @@ the processes that it left behind in its process group.
 
 The exit code is the command's own if it failed (128 + n if signal n ended it, 127 if it was not found,
 126 if it could not be executed), or else 3 if it broke the contract, 4 if it covered less than was asked
-for, and 0. A mistake in the use of qcmock itself gives 2. What qcmock says tells whose a code is.`,
+for, and 0. A mistake in the use of qcmock itself gives 2. What qcmock says tells whose a code is.
+
+With --intercept, programs run unmodified: https://www.quantconnect.com/api/v2 and the same of
+beta.quantconnect.com reach the mock, and every other host is refused. The environment tells the command's
+runtime of a proxy, and of a certificate authority that lives for this run alone. It works with what heeds
+that environment: Python (requests, urllib), curl, Go on Linux, Node 20 and later (fetch, http, https) and
+Java (HttpClient, HttpsURLConnection), which says so on stderr: Picked up JAVA_TOOL_OPTIONS.`,
 		Example: `  qcmock run -- pytest -q
   qcmock run --report reports --min-operations 100% -- npm test
-  qcmock run --speed 60 --lean-home -- ./nightly.sh`,
+  qcmock run --intercept --speed 60 -- python3 nightly.py`,
 		DisableFlagsInUseLine: true,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -60,6 +68,12 @@ for, and 0. A mistake in the use of qcmock itself gives 2. What qcmock says tell
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(f.allowed) > 0 && !f.intercept {
+				return usageError{errAllowWithoutIntercept}
+			}
+			if err := checkAllowed(f.allowed); err != nil {
+				return usageError{err}
+			}
 			opts, err := f.mockFlags.options(cmd, mockserver.DefaultAccount())
 			if err != nil {
 				return err
@@ -75,6 +89,8 @@ for, and 0. A mistake in the use of qcmock itself gives 2. What qcmock says tell
 	flags.SortFlags = false
 	flags.SetInterspersed(false)
 	f.mockFlags.register(flags)
+	flags.BoolVar(&f.intercept, "intercept", false, "have programs reach the mock whose URL is hard-coded")
+	flags.StringArrayVar(&f.allowed, "allow-host", nil, "a `host`, host:port or *.domain that --intercept lets\nthrough; may be given again")
 	flags.BoolVar(&f.leanHome, "lean-home", false, "give the command an empty home directory whose\n.lean/credentials are the mock's")
 	flags.DurationVar(&f.grace, "grace", 10*time.Second, "how long the command may take to end after SIGTERM or\nSIGHUP before it is killed, and what it left behind after\nits end")
 	flags.StringVar(&f.consumer, "consumer", "", "what reports call the program, a `name`; by default the\ncommand's")

@@ -271,3 +271,38 @@ func TestRunSeeded(t *testing.T) {
 		t.Errorf("two runs with one seed gave\n%s\n%s", first.stdout, second.stdout)
 	}
 }
+
+// What a test does to the journals of its mock takes nothing away from the verdict.
+func TestRunRemembersWhatWasReset(t *testing.T) {
+	r := runOf(t, nil, "call", listAgents, misspelled, "/_mock/worlds/1/reset", "", listAgents, organized)
+	r.wants(t, exitBroken, "unknown-field", "in 2 exchanges")
+	if strings.Contains(r.stdout, "not found") || !strings.Contains(r.stdout, `"success":true`) {
+		t.Errorf("stdout is %s", r.stdout)
+	}
+}
+
+func TestRunScenario(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "world.yaml")
+	if err := os.WriteFile(file, []byte("accounts:\n  - {userId: 7, token: seven, organizations: [seven]}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := runOf(t, []string{"--scenario", file}, "environment", "QUANTCONNECT_USER_ID", "QUANTCONNECT_API_TOKEN", "QUANTCONNECT_ORGANIZATION_ID")
+	if r.wants(t, exitOK); r.stdout != "QUANTCONNECT_USER_ID=7\nQUANTCONNECT_API_TOKEN=seven\nQUANTCONNECT_ORGANIZATION_ID=seven\n" {
+		t.Errorf("the environment has\n%s", r.stdout)
+	}
+	runOf(t, []string{"--scenario", file}, "call", listAgents, organized).wants(t, exitOK, "PASSED")
+}
+
+func TestRecordForgetsWhatKeptTheContractFirst(t *testing.T) {
+	t.Parallel()
+	r := &record{limit: 5000}
+	for range 100 {
+		r.add(mockserver.Entry{})
+		r.add(mockserver.Entry{Violations: []mockserver.Violation{{Class: mockserver.Enum}}})
+	}
+	entries, forgotten := r.all()
+	broken := slices.DeleteFunc(slices.Clone(entries), func(e mockserver.Entry) bool { return len(e.Violations) == 0 })
+	if len(entries) != 10 || len(broken) < 7 || forgotten != 190 {
+		t.Errorf("%d entries, of which %d broken, and %d forgotten", len(entries), len(broken), forgotten)
+	}
+}

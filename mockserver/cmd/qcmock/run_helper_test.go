@@ -20,7 +20,7 @@ import (
 // asCommand, in the environment, has the test binary act as one of the commands below instead of testing.
 const asCommand = "QCMOCK_TEST_COMMAND"
 
-// commands are what the tests have qcmock run. Those for one system only are its systemCommands.
+// commands are what the tests have qcmock run. Other files add to them.
 var commands = map[string]func(args []string) int{
 	// qcmock is the program itself, for tests that send it signals.
 	"qcmock": func(args []string) int {
@@ -74,7 +74,11 @@ var commands = map[string]func(args []string) int{
 	"call": func(args []string) int {
 		for pair := range slices.Chunk(args, 2) {
 			body := strings.ReplaceAll(pair[1], "ORGANIZATION", os.Getenv("QUANTCONNECT_ORGANIZATION_ID"))
-			r, err := http.NewRequest(http.MethodPost, os.Getenv("QUANTCONNECT_API_BASE_URL")+pair[0], strings.NewReader(body))
+			base := os.Getenv("QUANTCONNECT_API_BASE_URL")
+			if strings.HasPrefix(pair[0], "/_mock/") {
+				base = strings.TrimSuffix(base, "/api/v2")
+			}
+			r, err := http.NewRequest(http.MethodPost, base+pair[0], strings.NewReader(body))
 			if err != nil {
 				panic(err)
 			}
@@ -96,6 +100,12 @@ var commands = map[string]func(args []string) int{
 	},
 }
 
+// add adds commands, while variables are initialized.
+func add(more map[string]func(args []string) int) bool {
+	maps.Copy(commands, more)
+	return true
+}
+
 // Ahead of any TestMain: what acts as a command does not test.
 func init() {
 	name, ok := os.LookupEnv(asCommand)
@@ -104,7 +114,6 @@ func init() {
 		_ = os.Setenv("GORACE", strings.TrimSpace(os.Getenv("GORACE")+" atexit_sleep_ms=0"))
 		return
 	}
-	maps.Copy(commands, systemCommands)
 	command := commands[os.Args[1]]
 	if command == nil {
 		panic("no command " + os.Args[1] + " in " + name)

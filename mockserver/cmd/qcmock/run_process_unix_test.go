@@ -20,7 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-var systemCommands = map[string]func(args []string) int{
+var _ = add(map[string]func(args []string) int{
 	// listen says which signals it gets, and ends at SIGUSR1 or, with the name of a signal, at that one.
 	"listen": func(args []string) int {
 		signals := make(chan os.Signal, 8)
@@ -60,7 +60,7 @@ var systemCommands = map[string]func(args []string) int{
 		fmt.Printf("%d %s", unix.Getpgrp(), line)
 		return 0
 	},
-}
+})
 
 func TestRunSignalEndsTheCommand(t *testing.T) {
 	for _, s := range []syscall.Signal{unix.SIGKILL, unix.SIGTERM, unix.SIGSEGV} {

@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -24,9 +25,6 @@ import (
 	"github.com/qcagents/qcagents/mockserver"
 )
 
-// journalBytes is far more than a test run sends, since what the journal forgets is not judged.
-const journalBytes = 256 << 20
-
 // runner is one use of qcmock run. It says nothing while the command runs: stdout and stderr are the command's.
 type runner struct {
 	runFlags
@@ -40,7 +38,8 @@ type runner struct {
 func (r *runner) run(ctx context.Context) error {
 	log := &bytes.Buffer{} // the mock's own errors, for which there is a time after the command
 	logger := slog.NewTextHandler(log, nil)
-	server, err := mockserver.New(append(r.opts, mockserver.WithLogger(slog.New(logger)), mockserver.WithJournalBytes(journalBytes))...)
+	exchanges := &record{limit: recordBytes}
+	server, err := mockserver.New(append(r.opts, mockserver.WithLogger(slog.New(logger)), mockserver.WithObserver(exchanges.add))...)
 	if err != nil {
 		return usageError{err}
 	}
@@ -59,11 +58,18 @@ func (r *runner) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
-	httpServer := &http.Server{Handler: server, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(logger, slog.LevelWarn)}
+	silent := silentConns{}
+	httpServer := &http.Server{
+		Handler: server, ReadHeaderTimeout: 10 * time.Second, ConnState: silent.note, ErrorLog: slog.NewLogLogger(logger, slog.LevelWarn),
+	}
 	go func() { _ = httpServer.Serve(listener) }()
-	stopServing := func() {
+	stopServing := func(in *interception) {
 		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 		defer cancel()
+		if in != nil {
+			in.stop(drain)
+		}
+		silent.close()
 		if httpServer.Shutdown(drain) != nil {
 			_ = httpServer.Close()
 		}
@@ -72,16 +78,27 @@ func (r *runner) run(ctx context.Context) error {
 	signals, release := catch()
 	defer release()
 	url := "http://" + listener.Addr().String() + "/api/v2"
-	env, cleanUp, err := r.environment(server.Default().Account(), url)
+	set, cleanUp, err := r.environment(server.Default().Account(), url)
 	defer cleanUp()
 	if err != nil {
-		stopServing()
+		stopServing(nil)
 		return err
 	}
-	command.Env = env
+	var in *interception
+	if r.intercept {
+		var more map[string]string
+		if in, more, err = startIntercepting(server, listener.Addr().String(), r.allowed, os.Environ(), logger); err != nil {
+			stopServing(nil)
+			return err
+		}
+		maps.Copy(set, more)
+	} else {
+		bypassProxies(os.Environ(), set)
+	}
+	command.Env = withEnvironment(os.Environ(), set)
 	command.Stdin, command.Stdout, command.Stderr = r.stdin, r.stdout, r.stderr
 	ended, err := supervise(ctx, command, signals, r.grace)
-	stopServing()
+	stopServing(in)
 	if err != nil && command.Process == nil {
 		return r.notStarted(err)
 	}
@@ -89,7 +106,7 @@ func (r *runner) run(ctx context.Context) error {
 		return err
 	}
 	_, _ = io.Copy(r.stderr, log)
-	return r.conclude(server, ended, url)
+	return r.conclude(exchanges, ended, url, in)
 }
 
 // notStarted says why there was nothing to run, with the exit code that a shell would give.
@@ -105,15 +122,16 @@ func (r *runner) notStarted(err error) error {
 	return code
 }
 
-// environment is the command's. The function that comes with it takes away what was made for it.
-func (r *runner) environment(account mockserver.Account, url string) (env []string, cleanUp func(), err error) {
-	set := map[string]string{
+// environment is what the command's says beyond qcmock's own. The function that comes with it takes away what was made for
+// it.
+func (r *runner) environment(account mockserver.Account, url string) (set map[string]string, cleanUp func(), err error) {
+	set = map[string]string{
 		"QUANTCONNECT_USER_ID":         strconv.Itoa(account.UserID),
 		"QUANTCONNECT_API_TOKEN":       account.Token,
-		"QUANTCONNECT_ORGANIZATION_ID": first(account.Organizations),
+		"QUANTCONNECT_ORGANIZATION_ID": firstOrganization(account),
 		"QUANTCONNECT_API_BASE_URL":    url,
 	}
-	env, cleanUp = os.Environ(), func() {}
+	cleanUp = func() {}
 	if r.leanHome {
 		home, err := os.MkdirTemp("", "qcmock-home-")
 		if err != nil {
@@ -125,15 +143,7 @@ func (r *runner) environment(account mockserver.Account, url string) (env []stri
 		}
 		set[homeVariable()] = home
 	}
-	bypassProxies(env, set)
-	return withEnvironment(env, set), cleanUp, nil
-}
-
-func first(list []string) string {
-	if len(list) == 0 {
-		return ""
-	}
-	return list[0]
+	return set, cleanUp, nil
 }
 
 func homeVariable() string {
@@ -149,7 +159,7 @@ func writeLeanCredentials(home string, account mockserver.Account) error {
 	text, err := json.MarshalIndent(map[string]string{
 		"user-id":         strconv.Itoa(account.UserID),
 		"api-token":       account.Token,
-		"organization-id": first(account.Organizations),
+		"organization-id": firstOrganization(account),
 	}, "", "    ")
 	if err == nil {
 		err = os.Mkdir(filepath.Join(home, ".lean"), 0o700)
@@ -216,13 +226,11 @@ func withEnvironment(env []string, set map[string]string) []string {
 }
 
 // conclude says how it went, writes the reports and decides on the exit code.
-func (r *runner) conclude(server *mockserver.Server, ended ending, url string) error {
-	entries := journalOf(server)
-	report, err := mockserver.NewReport(entries, mockserver.ReportOptions{
-		Consumer:      cmp.Or(r.consumer, filepath.Base(r.args[0])),
-		MinOperations: r.minOperations.Threshold,
-		MinMembers:    r.minMembers.Threshold,
-	})
+func (r *runner) conclude(exchanges *record, ended ending, url string, in *interception) error {
+	entries, forgotten := exchanges.all()
+	asked := r.judged.options()
+	asked.Consumer = cmp.Or(asked.Consumer, filepath.Base(r.args[0]))
+	report, err := mockserver.NewReport(entries, asked)
 	if err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
@@ -230,11 +238,21 @@ func (r *runner) conclude(server *mockserver.Server, ended ending, url string) e
 	if err := report.WriteText(r.stderr, colored(r.stderr, r.getenv)); err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
+	if forgotten > 0 {
+		fmt.Fprintf(r.stderr, "\nThere were %d more exchanges than can be remembered; what they covered is not counted.\n", forgotten)
+	}
 	if report.Exchanges == 0 {
-		fmt.Fprintf(r.stderr, `
-The command sent NO request to the mock, so this run proves nothing. Have the program take its base URL from
-QUANTCONNECT_API_BASE_URL, which was %s.
-`, url)
+		fmt.Fprint(r.stderr, "\nThe command sent NO request to the mock, so this run proves nothing.\n")
+		if in == nil {
+			fmt.Fprintf(r.stderr, "Have the program take its base URL from QUANTCONNECT_API_BASE_URL, which was %s, or use\n"+
+				"qcmock run --intercept if its URL is hard-coded.\n", url)
+		} else {
+			fmt.Fprint(r.stderr, "If the program sent some, its runtime does not heed HTTPS_PROXY: have it take its base URL from\n"+
+				"QUANTCONNECT_API_BASE_URL, and do without --intercept.\n")
+		}
+	}
+	if in != nil {
+		in.tell(r.stderr)
 	}
 	var unwritten error
 	if r.report != "" {
@@ -262,15 +280,6 @@ QUANTCONNECT_API_BASE_URL, which was %s.
 	}
 	fmt.Fprintf(r.stderr, "qcmock run: exit code %d: %s.\n", int(code), why)
 	return code
-}
-
-// journalOf is every exchange of a server, in the order of their worlds.
-func journalOf(server *mockserver.Server) []mockserver.Entry {
-	entries := server.Journal()
-	for _, w := range server.Worlds() {
-		entries = append(entries, w.Journal()...)
-	}
-	return entries
 }
 
 // writeReports writes every format, and the journal that they are made from.
