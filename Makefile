@@ -17,12 +17,12 @@ GOLANGCI := .bin/golangci-lint-$(GOLANGCI_VERSION)-$(shell $(GO) env GOVERSION)/
 GENERATED := gen/gen.go gen/stub/stub.go gen/stub/spec.gen.go gen/stub/openapi.yaml gen/stub/openapi.lines
 
 # What `make check` runs, in this order. The tests come last, so that their results end the output.
-CHECKS := generate-check tidy-check vet imports lint redocly cross test-race
+CHECKS := generate-check tidy-check vet imports lint redocly cross test-model test-race
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help mock build test test-race generate generate-check tidy-check vet lint fix imports cross redocly check \
-	docs-example mutants bench fuzz clean
+.PHONY: help mock build test test-model test-race generate generate-check tidy-check vet lint fix imports cross \
+	redocly check docs-example mutants bench fuzz clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -129,6 +129,9 @@ redocly: ## Lint the contract and the control plane with Redocly, warnings inclu
 		>"$$log" 2>&1 </dev/null; \
 	then echo 'openapi.yaml, mockserver/control.yaml: no errors, no warnings'; \
 	else cat "$$log" >&2; exit 1; fi
+
+test-model: ## Play 10,000 random sequences of calls to the mock and to a plain model of it
+	@QCAGENTS_SEQUENCES=10000 $(GO) test -count=1 -run '^TestRandomCallsDoWhatAPlainModelDoes$$' ./mockserver/mocktest
 
 test-race: ## Run the tests with the race detector, or fail
 	@$(GO) build -race runtime/cgo || { \

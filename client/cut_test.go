@@ -989,3 +989,35 @@ func TestAFailedRedirectCreatesNothingTwice(t *testing.T) {
 		}
 	})
 }
+
+// What the first attempt left open stays open, however clear the failures after it are.
+func TestALaterFailureDoesNotMakeAnEarlierEffectUndone(t *testing.T) {
+	for _, call := range calls {
+		for _, c := range cuts {
+			if call.handling != isSetting || !c.arrives || c.unseen {
+				continue
+			}
+			t.Run(call.operation+"/"+c.name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					service := newMock(t)
+					untouched := newClient(t, service)
+					stage := setStage(t, untouched)
+					between := &scissors{service: service, next: func(number int, _ *http.Request) *cut {
+						if number == 1 {
+							return &c
+						}
+						return &cuts[0] // no connection comes about
+					}}
+					_, err := call.do(t.Context(), newClient(t, between), stage)
+					failure, ok := errors.AsType[*client.Error](err)
+					if !ok || !errors.Is(err, client.ErrUnavailable) || between.sent != 4 || call.done(t, untouched, stage) != 1 {
+						t.Fatalf("%d requests: %v", between.sent, err)
+					}
+					if !failure.MayHaveTakenEffect {
+						t.Errorf("it happened and is reported as lost: %v", err)
+					}
+				})
+			})
+		}
+	}
+}

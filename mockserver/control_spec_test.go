@@ -3,6 +3,8 @@ package mockserver_test
 import (
 	"encoding/json"
 	"net/http"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -176,6 +178,25 @@ func TestControlRefusesAsItsDocumentSays(t *testing.T) {
 				if err := response.Value.Content.Get("application/json").Schema.Value.VisitJSON(value); err != nil {
 					t.Errorf("%s: %v", a.raw, err)
 				}
+			}
+		}
+	}
+}
+
+// Newcomers learn by example, so the README has one of every verb; it is run by a test of its own.
+func TestREADMEHasAnExampleOfEveryVerb(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, item := range controlSpec(t).Paths.Map() {
+		for method, o := range item.Operations() {
+			pattern := regexp.QuoteMeta(strings.TrimPrefix(path, "/_mock"))
+			pattern = strings.NewReplacer(`\{userId\}`, `(default|\d+)`, `\{snapshot\}`, `s1`).Replace(pattern)
+			shown := regexp.MustCompile(`(?m)^\$ .*mock.sh ` + method + ` '?` + pattern + `([ ?'\n]|$)`)
+			if !shown.Match(readme) && !strings.Contains(string(readme), "`"+path+"`") {
+				t.Errorf("README.md has no example of %s: %s %s", o.OperationID, method, path)
 			}
 		}
 	}

@@ -62,7 +62,7 @@ var disturbances = []struct {
 	},
 	{
 		name: "204", effect: mockserver.Respond(204, ""),
-		kind: client.ErrUnexpectedBody, blind: true, bare: "204 , empty", outside: true,
+		kind: client.ErrUnexpectedBody, blind: true, bare: "204 application/json, empty", outside: true,
 	},
 	{
 		name: "reject", effect: mockserver.Reject("All nodes are busy.", "Try again later."),
@@ -230,6 +230,7 @@ func seen(resp *http.Response, err error) string {
 }
 
 func TestFaultsAreTheSameOnBothTransports(t *testing.T) {
+	t.Parallel()
 	for _, d := range disturbances {
 		for _, phase := range []mockserver.Phase{mockserver.BeforeEffect, mockserver.AfterEffect} {
 			for _, operation := range []string{"createTask", "readDeployment", "promptDeployment"} {
@@ -344,9 +345,8 @@ func TestDelayHearsTheConsumer(t *testing.T) {
 						cancel()
 					}()
 					s.client = s.Client(client.WithHTTPClient(&http.Client{Transport: transport}))
-					got := ""
 					if name == "client" {
-						got = consume(ctx, s, "createTask")
+						got := consume(ctx, s, "createTask")
 						if want := `canceled, status 0, messages [], retry after 0s, blind true, attempts 1`; got != want {
 							t.Errorf("got %s, want %s", got, want)
 						}
@@ -355,7 +355,7 @@ func TestDelayHearsTheConsumer(t *testing.T) {
 						req, _ := http.NewRequestWithContext(ctx, http.MethodPost, s.URL()+"/agents/tasks/create", strings.NewReader(string(body)))
 						req.Header.Set("Content-Type", "application/json")
 						_ = (&client.Signer{Credentials: s.Credentials()}).Edit(ctx, req)
-						if got = seen((&http.Client{Transport: transport}).Do(req)); got != "canceled" {
+						if got := seen((&http.Client{Transport: transport}).Do(req)); got != "canceled" {
 							t.Errorf("got %s, want canceled", got)
 						}
 					}
@@ -456,13 +456,13 @@ func TestFaultsAreCounted(t *testing.T) {
 func TestFaultsAfterTheEffectCountEffectsAlone(t *testing.T) {
 	srv := mocktest.New(t)
 	srv.AllowViolations(mockserver.MissingField, mockserver.AuthHash)
-	srv.Inject(mockserver.Fault{Operation: "readAgent", Phase: mockserver.AfterEffect, Effect: mockserver.Respond(418, "")})
+	srv.Inject(mockserver.Fault{Operation: "readAgent", Phase: mockserver.AfterEffect, Effect: mockserver.Respond(http.StatusTeapot, "")})
 	post(t, srv.World, "/agents/read", `{}`)
 	stranger := srv.Client(client.WithCredentials(client.Credentials{UserID: 1, Token: "another"}))
 	if _, err := stranger.Agents.Read(t.Context(), 47); !errors.Is(err, client.ErrUnauthorized) {
 		t.Errorf("got %v", err)
 	}
-	if resp := post(t, srv.World, "/agents/read", `{"agentId":47}`); resp.StatusCode != 418 {
+	if resp := post(t, srv.World, "/agents/read", `{"agentId":47}`); resp.StatusCode != http.StatusTeapot {
 		t.Errorf("status %d", resp.StatusCode)
 	}
 }

@@ -745,9 +745,9 @@ func TestRandomCallsDoWhatAPlainModelDoes(t *testing.T) {
 
 	rapid.Check(t, func(rt *rapid.T) {
 		clear(entries)
-		add := func(make func(userID int) (*mockserver.World, error), m *model) *side {
+		add := func(create func(userID int) (*mockserver.World, error), m *model) *side {
 			lastUser++
-			world, err := make(lastUser)
+			world, err := create(lastUser)
 			if err != nil {
 				rt.Fatal(err)
 			}

@@ -72,9 +72,9 @@ func operationOf(e mockserver.Entry) string {
 // outcome says in few words what an exchange came to.
 func outcome(e mockserver.Entry) (answer, what string) {
 	if e.Response == nil {
-		return "none", "the connection broke"
+		return string(e.Outcome()), "the connection broke"
 	}
-	status := fmt.Sprint(e.Response.Status)
+	answer = fmt.Sprint(e.Response.Status, " ", e.Outcome())
 	var body struct {
 		Success      *bool                  `json:"success"`
 		Errors       []string               `json:"errors"`
@@ -87,10 +87,10 @@ func outcome(e mockserver.Entry) (answer, what string) {
 		Conversation *gen.AgentConversation `json:"conversation"`
 	}
 	if err := json.Unmarshal([]byte(e.Response.Body), &body); err != nil || body.Success == nil {
-		return status, cell(e.Response.Body)
+		return answer, cell(e.Response.Body)
 	}
 	if !*body.Success {
-		return status + " refused", cell(strings.Join(body.Errors, " "))
+		return answer, cell(strings.Join(body.Errors, " "))
 	}
 	switch {
 	case body.Agent != nil:
@@ -108,7 +108,7 @@ func outcome(e mockserver.Entry) (answer, what string) {
 	case body.Deployments != nil:
 		what = fmt.Sprintf("%d deployments", len(body.Deployments))
 	}
-	return status + " success", cell(what)
+	return answer, cell(what)
 }
 
 // cell keeps a text on one line and short.

@@ -214,9 +214,9 @@ func steps(console string) []step {
 
 var number = regexp.MustCompile(`\d+(\.\d+)?`)
 
-// comparable makes of an output what does not differ from run to run: without its figures, and without spaces at the ends
+// steady makes of an output what does not differ from run to run: without its figures, and without spaces at the ends
 // of lines.
-func comparable(output string) string {
+func steady(output string) string {
 	lines := strings.Split(strings.TrimSpace(number.ReplaceAllString(output, "N")), "\n")
 	for i := range lines {
 		lines[i] = strings.TrimRight(lines[i], " ")
@@ -248,7 +248,7 @@ func session(t *testing.T, files map[string]string, s step) {
 		got = home.run(t, "sh", "-c", s.command)
 		got = strings.ReplaceAll(got, hostOf(t, m), documentedAddr)
 	}
-	if comparable(got) != comparable(s.output) {
+	if steady(got) != steady(s.output) {
 		t.Errorf("$ %s\nprints:\n%s\nREADME.md shows:\n%s", s.command, got, s.output)
 	}
 }
@@ -356,7 +356,7 @@ func (p place) need(t *testing.T, program string) {
 		}
 		return
 	}
-	local, err := filepath.Abs(filepath.Join(repository, ".bin/python/bin/python"))
+	local, err := filepath.Abs(filepath.Join(repository, ".bin", "python", "bin", "python"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -430,7 +430,6 @@ func makeMock(t *testing.T) string {
 		_ = stdout.Close()
 	}()
 	m.line, m.ready = readLine(t, out, m.stderr)
-	printed := m.stderr.String() + m.line
 	mock, err := os.FindProcess(m.PID)
 	if err == nil {
 		err = mock.Signal(syscall.SIGTERM)
@@ -441,5 +440,7 @@ func makeMock(t *testing.T) string {
 	if err := <-ended; err != nil {
 		t.Errorf("make mock: %v\n%s", err, m.stderr)
 	}
-	return strings.ReplaceAll(printed, hostOf(t, m), documentedAddr)
+	// Both streams are whole now. The terminal of the document shows them until the mock is ready.
+	welcome, _, _ := strings.Cut(m.stderr.String(), "Stopping")
+	return strings.ReplaceAll(welcome+m.line, hostOf(t, m), documentedAddr)
 }

@@ -80,7 +80,7 @@ func TestControlToken(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer resp.Body.Close()
+		_ = resp.Body.Close()
 		if resp.StatusCode != test.want {
 			t.Errorf("%q: %d for %q, want %d", test.flags, resp.StatusCode, test.shown, test.want)
 		}
