@@ -60,7 +60,10 @@ func (s *Server) serveControl(w http.ResponseWriter, r *http.Request, verbs map[
 	if err != nil {
 		return nil, nil, err
 	}
-	c := &controlCall{base: baseURL(r), params: params, query: r.URL.RawQuery}
+	c := &controlCall{
+		base: baseURL(r), params: params, query: r.URL.RawQuery,
+		streamed: strings.Contains(r.Header.Get("Accept"), eventMedia), lastEvent: r.Header.Get("Last-Event-ID"),
+	}
 	if userID, ok := params["userId"]; ok {
 		if c.world, err = s.worldNamed(userID); err != nil {
 			return nil, nil, err
@@ -85,6 +88,12 @@ func (s *Server) serveControl(w http.ResponseWriter, r *http.Request, verbs map[
 }
 
 func writeControl(w http.ResponseWriter, route *controlRoute, value any) error {
+	if events, ok := value.(eventStream); ok {
+		w.Header().Set("Content-Type", eventMedia)
+		w.Header().Set("Cache-Control", "no-store")
+		w.(*answer).stream = events.send
+		return nil
+	}
 	if d, ok := value.(document); ok {
 		w.Header().Set("Content-Type", d.media)
 		_, _ = w.Write(d.text)
@@ -103,8 +112,9 @@ func writeControl(w http.ResponseWriter, route *controlRoute, value any) error {
 }
 
 const (
-	jsonMedia = "application/json"
-	yamlMedia = "application/yaml"
+	jsonMedia  = "application/json"
+	yamlMedia  = "application/yaml"
+	eventMedia = "text/event-stream"
 )
 
 // document is an answer that is sent as it is.

@@ -93,7 +93,7 @@ func (m *remote) call(call, body string) map[string]any {
 	m.t.Helper()
 	a := m.send(request(m.t, call, body))
 	if a.status >= 300 {
-		m.t.Fatalf("%s %s: %d %s", call, body, a.status, a.raw)
+		m.t.Fatalf("%s %.200s: %d %s", call, body, a.status, a.raw)
 	}
 	return a.body
 }
@@ -103,7 +103,7 @@ func (m *remote) refused(status int, says, call, body string) answered {
 	m.t.Helper()
 	a := m.send(request(m.t, call, body))
 	if a.status != status || !strings.Contains(a.errors(), says) {
-		m.t.Errorf("%s %s: %d %s; want %d and %q", call, body, a.status, a.raw, status, says)
+		m.t.Errorf("%s %.200s: %d %s; want %d and %q", call, body, a.status, a.raw, status, says)
 	}
 	if a.body["success"] != false || len(a.body) != 2 {
 		m.t.Errorf("%s %s: refusal without its envelope: %s", call, body, a.raw)
@@ -441,8 +441,9 @@ func TestControlLoadsScenarios(t *testing.T) {
 		t.Errorf("a refused scenario changed the world to %v", w)
 	}
 	// A scenario may be larger than a request of a consumer.
-	m.call(load, `{"description":"`+strings.Repeat("x", 2<<20)+`"}`)
-	m.refused(http.StatusRequestEntityTooLarge, "larger than", load, `{"description":"`+strings.Repeat("x", 4<<20)+`"}`)
+	m = driven(t, mockserver.WithMaxBody(1000))
+	m.call(load, `{"description":"`+strings.Repeat("x", 1<<19)+`"}`)
+	m.refused(http.StatusRequestEntityTooLarge, "larger than", load, `{"description":"`+strings.Repeat("x", 1<<20)+`"}`)
 }
 
 func TestControlForksWorlds(t *testing.T) {
@@ -551,9 +552,12 @@ func TestControlShowsTheJournal(t *testing.T) {
 	stranger := request(t, "GET /x", "")
 	stranger.URL.Path = "/api/v2/authenticate"
 	m.send(stranger)
-	entries = m.call("GET /journal", "")["entries"].([]any)
-	if len(entries) != 1 || entries[0].(map[string]any)["auth"] != "auth-missing" {
-		t.Errorf("the journal of those without a world is %v", entries)
+	everything := m.call("GET /journal", "")["entries"].([]any)
+	if everything[0].(map[string]any)["auth"] != "auth-missing" {
+		t.Errorf("the journal of all worlds does not begin with who has none: %v", everything)
+	}
+	if own := m.call("GET /worlds/default/journal", "")["entries"].([]any); len(everything) != len(own)+1 {
+		t.Errorf("the journal of all worlds has %d entries, want %d and one", len(everything), len(own))
 	}
 }
 

@@ -20,8 +20,11 @@ type controlCall struct {
 	base   string // base URL for a consumer
 	params map[string]string
 	query  string
-	world  *World // of the path, if it names one
-	body   []byte
+	// streamed asks for server-sent events, after the one with this id.
+	streamed  bool
+	lastEvent string
+	world     *World // of the path, if it names one
+	body      []byte
 }
 
 // object is an answer.
@@ -36,7 +39,7 @@ func (s *Server) controlVerbs() map[string]verb {
 		"scenarioSchema": func(*controlCall) (any, error) {
 			return document{"application/schema+json", ScenarioSchema()}, nil
 		},
-		"serverJournal": func(*controlCall) (any, error) { return object{"entries": s.Journal()}, nil },
+		"serverJournal": s.controlServerJournal,
 		"worlds":        s.controlWorlds,
 		"newWorld":      s.controlNewWorld,
 		"world":         func(c *controlCall) (any, error) { return c.describe(c.world), nil },
@@ -147,13 +150,31 @@ func (c *controlCall) asked() (Query, error) {
 	if err != nil {
 		return Query{}, fmt.Errorf("read the query: %w", err)
 	}
-	return ParseQuery(values)
+	query, err := ParseQuery(values)
+	if c.streamed && c.lastEvent != "" && err == nil {
+		if query.After, err = strconv.Atoi(c.lastEvent); err != nil {
+			err = fmt.Errorf("header Last-Event-ID %q: send the id of the last event that came", short(c.lastEvent))
+		}
+	}
+	return query, err
+}
+
+func (s *Server) controlServerJournal(c *controlCall) (any, error) {
+	query, err := c.asked()
+	if err != nil {
+		return nil, err
+	}
+	entries, err := s.Find(query)
+	return object{"entries": entries}, err
 }
 
 func controlJournal(c *controlCall) (any, error) {
 	query, err := c.asked()
 	if err != nil {
 		return nil, err
+	}
+	if c.streamed {
+		return eventStream{c.world, query}, query.check()
 	}
 	entries, err := c.world.Find(query)
 	return object{"entries": entries}, err

@@ -79,6 +79,8 @@ type answer struct {
 	body   bytes.Buffer
 	// cut is true when the connection is to break off in the middle of the body.
 	cut bool
+	// stream, when it is not nil, writes the body for as long as it likes.
+	stream func(context.Context, http.ResponseWriter)
 }
 
 func (a *answer) Header() http.Header { return a.header }
@@ -99,7 +101,12 @@ func (a *answer) reset() {
 	a.body.Reset()
 }
 
-func (a *answer) send(w http.ResponseWriter) {
+func (a *answer) send(ctx context.Context, w http.ResponseWriter) {
+	if a.stream != nil {
+		w.WriteHeader(http.StatusOK)
+		a.stream(ctx, w)
+		return
+	}
 	switch a.status {
 	case http.StatusNoContent, http.StatusNotModified:
 		// HTTP allows no body here. Package net/http leaves it out, and in memory it must be no different.
@@ -137,7 +144,7 @@ func (s *Server) open(next http.Handler) http.Handler {
 				a.reset()
 				refuse(a, http.StatusInternalServerError, bug("it panicked"))
 			}
-			a.send(w)
+			a.send(r.Context(), w)
 		}()
 		if s.closed.Load() {
 			refuse(a, http.StatusServiceUnavailable, "The mock is stopping; start it again to go on.")

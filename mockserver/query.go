@@ -100,7 +100,7 @@ func (w *World) Called(q Query) (int, error) {
 }
 
 // Follow calls yield with the exchanges that match, first those in the journal and then each new one, until yield
-// returns false or ctx ends.
+// returns false, the server is closed, or ctx ends.
 func (w *World) Follow(ctx context.Context, q Query, yield func(Entry) bool) error {
 	if err := q.check(); err != nil {
 		return err
@@ -116,6 +116,8 @@ func (w *World) Follow(ctx context.Context, q Query, yield func(Entry) bool) err
 		}
 		select {
 		case <-news:
+		case <-w.server.done:
+			return nil
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -428,9 +428,9 @@ func (w *World) Report(options ReportOptions) (Report, error) {
 
 // Report judges all exchanges of all worlds, and those without one.
 func (s *Server) Report(options ReportOptions) (Report, error) {
-	entries := s.Journal()
-	for _, w := range s.Worlds() {
-		entries = append(entries, w.Journal()...)
+	entries, err := s.Find(Query{})
+	if err != nil {
+		return Report{}, err
 	}
 	return NewReport(entries, options)
 }

@@ -38,6 +38,7 @@ type Server struct {
 	contractTable *contractTable
 	handler       http.Handler
 	closed        atomic.Bool
+	done          chan struct{} // closed with the server
 
 	mu     sync.RWMutex
 	worlds map[int]*World // by user id
@@ -63,6 +64,7 @@ func New(opts ...Option) (*Server, error) {
 			logger:       slog.New(slog.DiscardHandler),
 		},
 		worlds: map[int]*World{},
+		done:   make(chan struct{}),
 	}
 	for _, opt := range opts {
 		if err := opt(&s.config); err != nil {
@@ -190,12 +192,31 @@ func (s *Server) worldOnSight(userID int) *World {
 // Journal is the exchanges that no world could be told for, oldest first.
 func (s *Server) Journal() []Entry { return s.journal.all() }
 
+// Find gives the exchanges that match: those that no world could be told for, and then world by world, oldest first in
+// each.
+func (s *Server) Find(q Query) ([]Entry, error) {
+	if err := q.check(); err != nil {
+		return nil, err
+	}
+	found := slices.DeleteFunc(s.Journal(), func(e Entry) bool { return !q.matches(e) })
+	for _, w := range s.Worlds() {
+		entries, err := w.Find(q)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, entries...)
+	}
+	return found, nil
+}
+
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
 
-// Close makes the server answer 503 from now on.
+// Close makes the server answer 503 from now on, and ends the streams of its journals.
 func (s *Server) Close() error {
-	s.closed.Store(true)
+	if s.closed.CompareAndSwap(false, true) {
+		close(s.done)
+	}
 	return nil
 }
 

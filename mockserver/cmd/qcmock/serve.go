@@ -121,6 +121,8 @@ func serve(ctx context.Context, server *mockserver.Server, listener net.Listener
 		ErrorLog:          slog.NewLogLogger(slog.NewTextHandler(stderr, nil), slog.LevelWarn),
 		ConnState:         silent.note,
 	}
+	// A reader of a journal's stream would otherwise be waited for.
+	httpServer.RegisterOnShutdown(func() { _ = server.Close() })
 	failed := make(chan error, 1)
 	go func() { failed <- httpServer.Serve(listener) }()
 

@@ -107,7 +107,8 @@ type Run struct {
 	since   time.Time // what the next step's trigger counts from
 	reads   int       // reads since then
 	turns   int
-	held    bool // waits for room, whatever time it is
+	dropped []int // turns that it never takes up
+	held    bool  // waits for room, whatever time it is
 }
 
 // Start begins a plan. A plan that is empty, or whose first step is not immediate, is in queue until its first step.
@@ -217,6 +218,9 @@ func (r Run) Stop(now time.Time) Run {
 	if r.Ended() {
 		return r
 	}
+	for turn := r.turn() + 1; turn < r.turns; turn++ {
+		r.dropped = append(slices.Clip(r.dropped), turn)
+	}
 	r.pending, r.since, r.reads, r.held = nil, now, 0, false
 	r.entered = append(slices.Clip(r.entered), Entry{Status: Stopped, At: now, Turn: r.turn(), Commanded: true})
 	return r
@@ -231,7 +235,7 @@ func (r Run) Prompt(now time.Time, plan Plan, held bool) Run {
 	r = r.At(now)
 	turn := r.turns
 	r.turns++
-	if first := slices.IndexFunc(plan, func(s Step) bool { return working(s.Status) || Terminal(s.Status) }); first > 0 {
+	if first := slices.IndexFunc(plan, func(s Step) bool { return working(s.Status) || Terminal(s.Status) }); first >= 0 {
 		plan = slices.Clone(plan[first:])
 		plan[0].Trigger = Immediately()
 	}
@@ -249,6 +253,7 @@ func (r Run) Prompt(now time.Time, plan Plan, held bool) Run {
 	}
 	end := slices.IndexFunc(r.pending, func(s pendingStep) bool { return Terminal(s.Status) })
 	if end < 0 || len(steps) == 0 || !strings.EqualFold(r.pending[end].Status, Completed) {
+		r.dropped = append(slices.Clip(r.dropped), turn)
 		return r
 	}
 	steps[0].Trigger = r.pending[end].Trigger
@@ -279,6 +284,9 @@ type Work struct {
 
 // Work says how far a turn's work has got at now.
 func (r Run) Work(turn int, now time.Time) Work {
+	if slices.Contains(r.dropped, turn) {
+		return Work{}
+	}
 	var begun time.Time
 	for _, e := range r.At(now).entered {
 		switch {
