@@ -22,7 +22,7 @@ CHECKS := generate-check tidy-check vet imports lint redocly cross test-model te
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help mock build test test-model test-race generate generate-check tidy-check vet lint fix imports cross \
-	redocly check docs-example mutants bench fuzz clean
+	redocly check examples docs-example mutants bench fuzz clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -138,11 +138,14 @@ test-race: ## Run the tests with the race detector, or fail
 		echo 'the race detector needs cgo and a C compiler: install gcc or clang and leave CGO_ENABLED alone' >&2; exit 1; }
 	@$(GO) test -race $(if $(CI),-count=1) ./...
 
+examples: build ## Run the examples against the mock; needs Node, Python 3, curl and jq besides
+	@.ci/examples
+
 docs-example: build ## Run the Python example of QuantConnect's documentation against the mock
 	@SHARED='$(SHARED)' .ci/docs-example
 
 clean: ## Remove what was built and the tools that were installed here
-	@rm -rf bin .bin
+	@rm -rf bin .bin examples/typescript/node_modules
 
 $(GOLANGCI):
 	@echo 'installing golangci-lint $(GOLANGCI_VERSION) into .bin'

@@ -304,7 +304,7 @@ func unescape(token string) string {
 
 // checkValue reports every way in which a decoded request body departs from its schema.
 func checkValue(schema *openapi3.Schema, value any) []Violation {
-	c := checker{explained: map[string]bool{}}
+	c := checker{body: schema, explained: map[string]bool{}}
 	c.members("", schema, value)
 	if err := schema.VisitJSON(value, openapi3.MultiErrors(), openapi3.VisitAsRequest()); err != nil {
 		c.schema(err)
@@ -327,6 +327,7 @@ func rank(v Violation) int {
 }
 
 type checker struct {
+	body  *openapi3.Schema
 	found []Violation
 	// explained has the pointers of required members that are there under a wrong case, or misspelled.
 	explained map[string]bool
@@ -435,7 +436,11 @@ func (c *checker) schema(err error) {
 			c.add(MissingField, pointer, "is missing; it is required.")
 		}
 	case "nullable":
-		c.add(Null, pointer, "is null; send "+aType(one.Schema)+", or leave it out if it is optional.")
+		instead := aType(one.Schema)
+		if optional(c.body, one.JSONPointer()) {
+			instead += ", or leave it out"
+		}
+		c.add(Null, pointer, "is null; send "+instead+".")
 	case "type":
 		c.add(Type, pointer, "has the wrong type; send "+aType(one.Schema)+".")
 	case "enum":
@@ -453,6 +458,25 @@ func (c *checker) schema(err error) {
 	default:
 		c.add(Bound, pointer, "is outside its bounds ("+one.SchemaField+"); see /openapi.yaml.")
 	}
+}
+
+// optional reports whether what stands at a place of the body may be left out: elements may, and so may the members that
+// their object does not require.
+func optional(schema *openapi3.Schema, place []string) bool {
+	left := false
+	for _, token := range place {
+		property := schema.Properties[token]
+		switch {
+		case property != nil:
+			left = !slices.Contains(schema.Required, token)
+		case schema.Items != nil:
+			property, left = schema.Items, true
+		default:
+			return false
+		}
+		schema = property.Value
+	}
+	return left
 }
 
 func aType(schema *openapi3.Schema) string {

@@ -708,3 +708,23 @@ func TestTheMocksOwnEndpointsAreForProgramsOnThisMachine(t *testing.T) {
 		t.Errorf("Allow is %q", got.header.Get("Allow"))
 	}
 }
+
+// A foreign organization is the first thing that a consumer with its own settings meets, so the way out is in the sentence.
+func TestAForeignOrganizationSaysHowToBelongToIt(t *testing.T) {
+	t.Parallel()
+	const wayOut = "give the user this one, with --organization of qcmock serve or in the accounts of a scenario."
+	for name, c := range map[string]struct {
+		organizations []string
+		says          string
+	}{
+		"one":     {[]string{"mine"}, `"theirs" not found: user 1 belongs to mine; name that one, or ` + wayOut},
+		"several": {[]string{"mine", "ours"}, `"theirs" not found: user 1 belongs to mine, ours; name one of them, or ` + wayOut},
+		"none":    {[]string{}, `"theirs" not found: user 1 belongs to none; ` + wayOut},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := newMock(t, mockserver.WithAccount(mockserver.Account{UserID: 1, Token: mockserver.DefaultToken, Organizations: c.organizations}))
+			m.post(t, "/agents/list", `{"organizationId":"theirs"}`).mustRefuse(t, http.StatusOK, mockserver.NotFound).mustSay(t, c.says)
+		})
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -64,8 +65,8 @@ func read(t *testing.T, name string) document {
 	return d
 }
 
-// Every block of the README is run, and what it shows is compared. Blocks with a file name are programs; in a console,
-// commands follow a dollar sign and their output follows them.
+// Every block of the README is run, and what it shows is compared. Blocks with a file name are programs, or
+// tests in Go; in a console, commands follow a dollar sign and their output follows them.
 func TestREADME(t *testing.T) {
 	t.Parallel()
 	d := read(t, "README.md")
@@ -96,6 +97,8 @@ func TestREADME(t *testing.T) {
 				}
 			case shown[b.file]:
 				// A console runs it.
+			case strings.HasSuffix(b.file, "_test.go"):
+				playTest(t, b)
 			case b.lang == "go":
 				playProgram(t, b, "go", "run", "-buildvcs=false", b.file)
 			case b.lang == "ts":
@@ -149,7 +152,7 @@ func TestDocuments(t *testing.T) {
 	link := regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	command := regexp.MustCompile("`(make [^`]+)`")
 	heading := regexp.MustCompile(`(?m)^#+ (.+)$`)
-	for _, name := range []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"} {
+	for _, name := range []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "examples/README.md"} {
 		d := read(t, name)
 		anchors := map[string]bool{}
 		for _, h := range heading.FindAllStringSubmatch(d.text, -1) {
@@ -164,7 +167,7 @@ func TestDocuments(t *testing.T) {
 					t.Errorf("%s: no heading for %s", name, target)
 				}
 			default:
-				if _, err := os.Stat(filepath.Join(repository, target)); err != nil {
+				if _, err := os.Stat(filepath.Join(repository, filepath.Dir(name), target)); err != nil {
 					t.Errorf("%s: %v", name, err)
 				}
 			}
@@ -259,7 +262,7 @@ func usesProgram(command string, files map[string]string, program string) bool {
 		return true
 	}
 	for _, word := range words[1:] {
-		if text, ok := files[word]; ok && words[0] == "sh" && strings.Contains(text, program) {
+		if text, ok := files[word]; ok && slices.Contains(words, "sh") && strings.Contains(text, program) {
 			return true
 		}
 	}
@@ -290,6 +293,16 @@ func playProgram(t *testing.T, b block, name string, args ...string) {
 			t.Errorf("%s: %s got %+v, violations %+v", b.file, e.Operation, e.Response, e.Violations)
 		}
 	}
+}
+
+// playTest runs a block that is a Go test, which brings a mock of its own.
+func playTest(t *testing.T, b block) {
+	t.Helper()
+	home := workplace(t)
+	home.need(t, "go")
+	file := home.write(t, b.file, b.text)
+	home.dir = repository // it is compiled within this module
+	home.run(t, "go", "test", "-buildvcs=false", "-vet=all", file)
 }
 
 // startServer serves a mock whose journal can be looked at. Its seed makes time go by requests, so that a program that

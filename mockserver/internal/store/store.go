@@ -210,8 +210,16 @@ func (a Account) require(organization string) error {
 	if a.Organizations == nil {
 		return notFound("/organizationId", "Organization %s not found: name one that is not empty.", quoted(organization))
 	}
-	return notFound("/organizationId", "Organization %s not found: user %d belongs to %s; name that one, or add this one to the account.",
-		quoted(organization), a.UserID, strings.Join(a.Organizations, ", "))
+	belongs := "none; "
+	switch len(a.Organizations) {
+	case 0:
+	case 1:
+		belongs = a.Organizations[0] + "; name that one, or "
+	default:
+		belongs = strings.Join(a.Organizations, ", ") + "; name one of them, or "
+	}
+	return notFound("/organizationId", "Organization %s not found: user %d belongs to %sgive the user this one, "+
+		"with --organization of qcmock serve or in the accounts of a scenario.", quoted(organization), a.UserID, belongs)
 }
 
 // quoted keeps what a caller sent readable and short in a sentence.
