@@ -168,7 +168,7 @@ func (s *Server) checkRequest(next http.Handler) http.Handler {
 		}
 		value, violations := readBody(ex.body)
 		fatal := slices.ContainsFunc(violations, func(v Violation) bool { return v.Class == BodyNotJSON })
-		if len(bytes.TrimSpace(ex.body)) > 0 && (s.contract != ContractOff || fatal) {
+		if len(bytes.Trim(ex.body, jsonSpace)) > 0 && (s.contract != ContractOff || fatal) {
 			if v := checkContentType(r.Header, op); v != nil {
 				violations = slices.Insert(violations, 0, *v)
 			}
@@ -219,13 +219,16 @@ const (
 	manyValues = 10_000
 )
 
+// jsonSpace is the white space of JSON, which is less than that of Unicode.
+const jsonSpace = " \t\r\n"
+
 // readBody decodes one JSON value, noting what encoding/json would let pass: repeated members, bytes after the value, and
 // text that is not UTF-8. Numbers stay as they were written.
 func readBody(body []byte) (any, []Violation) {
 	notJSON := func(what string, args ...any) (any, []Violation) {
 		return nil, []Violation{{Class: BodyNotJSON, Text: fmt.Sprintf(what, args...)}}
 	}
-	if len(bytes.TrimSpace(body)) == 0 {
+	if len(bytes.Trim(body, jsonSpace)) == 0 {
 		return notJSON("the body is empty; send a JSON object.")
 	}
 	if !utf8.Valid(body) {
@@ -241,7 +244,7 @@ func readBody(body []byte) (any, []Violation) {
 		return notJSON("the body is not JSON: at byte %d, %s.", offset, strings.TrimPrefix(err.Error(), "json: "))
 	}
 	var violations []Violation
-	if rest := bytes.TrimSpace(body[decoder.InputOffset():]); len(rest) > 0 {
+	if rest := bytes.Trim(body[decoder.InputOffset():], jsonSpace); len(rest) > 0 {
 		violations = append(violations, Violation{Class: TrailingData, Text: fmt.Sprintf(
 			"something follows the JSON value, from byte %d on; send one value and nothing else.", decoder.InputOffset())})
 	}

@@ -47,7 +47,7 @@ func hostileServer(t testing.TB, opts ...Option) (*Server, string) {
 
 // nasty are bodies that have surprised readers of JSON.
 var nasty = []string{
-	``, ` `, `null`, `true`, `0`, `""`, `[]`, `{}`, `{`, `}`, `{}{}`, `{"a":1,"a":2}`, `{"a":{"b":1,"b":2}}`, `{"a":1}x`,
+	``, ` `, `null`, `true`, `0`, `""`, `[]`, `{}`, "{}\f", "\v{}", `{`, `}`, `{}{}`, `{"a":1,"a":2}`, `{"a":{"b":1,"b":2}}`, `{"a":1}x`,
 	`{"\u0061":1,"a":2}`, `{"":1}`, `{"a/b":1,"a~b":2}`, `{"\ud800":1,"\ud801":2}`, "{\"a\":\"\xff\"}", "\xef\xbb\xbf{}", `{"a":1e400}`, `{"a":-0}`,
 	`{"a":1E+2}`, `{"a":0.1e-9}`, `{"a":01}`, `[[[[[[[[]]]]]]]]`, strings.Repeat("[", 500), strings.Repeat(`{"a":`, 300) + "1" + strings.Repeat("}", 300),
 	`{"a":"\u0000"}`, "{\"a\":\"\x00\"}", `{"agentId":47}`, `{"agentid":47}`, `{"agentId":"47"}`, `{"agentId":47.0}`, `{"agentId":99999999999999999999}`,
