@@ -168,7 +168,7 @@ func (s *Server) checkRequest(next http.Handler) http.Handler {
 		}
 		value, violations := readBody(ex.body)
 		fatal := slices.ContainsFunc(violations, func(v Violation) bool { return v.Class == BodyNotJSON })
-		if len(bytes.TrimSpace(ex.body)) > 0 && (s.contract != ContractOff || fatal) {
+		if len(bytes.Trim(ex.body, jsonSpace)) > 0 && (s.contract != ContractOff || fatal) {
 			if v := checkContentType(r.Header, op); v != nil {
 				violations = slices.Insert(violations, 0, *v)
 			}
@@ -209,13 +209,26 @@ func checkContentType(header http.Header, op *operation) *Violation {
 	return &Violation{Class: ContentType, Text: what + "; send the body of " + op.id + " as application/json."}
 }
 
+const (
+	// mostViolations bounds what is noted of each kind of check of one body. Somebody who makes more mistakes makes the
+	// same one many times, and the bytes to say so would be a multiple of those that were sent.
+	mostViolations = 50
+	// longestPointer bounds the pointer of a violation, in bytes.
+	longestPointer = 1000
+	// manyValues is how many values there are in a body of which only the first mistake is looked for.
+	manyValues = 10_000
+)
+
+// jsonSpace is the white space of JSON, which is less than that of Unicode.
+const jsonSpace = " \t\r\n"
+
 // readBody decodes one JSON value, noting what encoding/json would let pass: repeated members, bytes after the value, and
 // text that is not UTF-8. Numbers stay as they were written.
 func readBody(body []byte) (any, []Violation) {
 	notJSON := func(what string, args ...any) (any, []Violation) {
 		return nil, []Violation{{Class: BodyNotJSON, Text: fmt.Sprintf(what, args...)}}
 	}
-	if len(bytes.TrimSpace(body)) == 0 {
+	if len(bytes.Trim(body, jsonSpace)) == 0 {
 		return notJSON("the body is empty; send a JSON object.")
 	}
 	if !utf8.Valid(body) {
@@ -231,13 +244,13 @@ func readBody(body []byte) (any, []Violation) {
 		return notJSON("the body is not JSON: at byte %d, %s.", offset, strings.TrimPrefix(err.Error(), "json: "))
 	}
 	var violations []Violation
-	if rest := bytes.TrimSpace(body[decoder.InputOffset():]); len(rest) > 0 {
+	if rest := bytes.Trim(body[decoder.InputOffset():], jsonSpace); len(rest) > 0 {
 		violations = append(violations, Violation{Class: TrailingData, Text: fmt.Sprintf(
 			"something follows the JSON value, from byte %d on; send one value and nothing else.", decoder.InputOffset())})
 	}
 	walker := &walker{decoder: json.NewDecoder(bytes.NewReader(first))}
 	walker.decoder.UseNumber()
-	value, err := walker.value("")
+	value, err := walker.value()
 	if err != nil {
 		return notJSON("the body is not JSON: %s.", err)
 	}
@@ -247,10 +260,11 @@ func readBody(body []byte) (any, []Violation) {
 // walker decodes as encoding/json does into an any, and sees the members that appear twice; the last one counts.
 type walker struct {
 	decoder    *json.Decoder
+	path       []string // the names and numbers that lead to where it is
 	violations []Violation
 }
 
-func (w *walker) value(pointer string) (any, error) {
+func (w *walker) value() (any, error) {
 	token, err := w.decoder.Token()
 	if err != nil {
 		return nil, err
@@ -264,30 +278,51 @@ func (w *walker) value(pointer string) (any, error) {
 				return nil, err
 			}
 			key := name.(string)
-			at := pointer + "/" + escape(key)
-			if _, twice := object[key]; twice {
-				w.violations = append(w.violations, Violation{Class: DuplicateKey, Pointer: at, Text: fmt.Sprintf(
+			w.path = append(w.path, key)
+			if _, twice := object[key]; twice && len(w.violations) < mostViolations {
+				w.violations = append(w.violations, Violation{Class: DuplicateKey, Pointer: w.pointer(), Text: fmt.Sprintf(
 					"member %q appears twice in one object; send it once.", short(key))})
 			}
-			if object[key], err = w.value(at); err != nil {
+			if object[key], err = w.value(); err != nil {
 				return nil, err
 			}
+			w.path = w.path[:len(w.path)-1]
 		}
 		_, err := w.decoder.Token()
 		return object, err
 	case json.Delim('['):
 		array := []any{}
 		for w.decoder.More() {
-			element, err := w.value(pointer + "/" + strconv.Itoa(len(array)))
+			w.path = append(w.path, strconv.Itoa(len(array)))
+			element, err := w.value()
 			if err != nil {
 				return nil, err
 			}
 			array = append(array, element)
+			w.path = w.path[:len(w.path)-1]
 		}
 		_, err := w.decoder.Token()
 		return array, err
 	}
 	return token, nil
+}
+
+// pointer is the JSON pointer of where the walker is. It is made only when it is needed, since the pointers of all places
+// of a deep body are far longer than the body.
+func (w *walker) pointer() string {
+	pointer := ""
+	for _, name := range w.path {
+		pointer = below(pointer, name)
+	}
+	return pointer
+}
+
+// below is the pointer of a member or element, or that of what holds it where it would be too long.
+func below(pointer, name string) string {
+	if len(pointer)+len(name) > longestPointer {
+		return pointer
+	}
+	return pointer + "/" + escape(name)
 }
 
 // escape writes a name as a reference token of a JSON pointer.
@@ -306,7 +341,11 @@ func unescape(token string) string {
 func checkValue(schema *openapi3.Schema, value any) []Violation {
 	c := checker{body: schema, explained: map[string]bool{}}
 	c.members("", schema, value)
-	if err := schema.VisitJSON(value, openapi3.MultiErrors(), openapi3.VisitAsRequest()); err != nil {
+	options := []openapi3.SchemaValidationOption{openapi3.VisitAsRequest()}
+	if count(value, manyValues) < manyValues {
+		options = append(options, openapi3.MultiErrors())
+	}
+	if err := schema.VisitJSON(value, options...); err != nil {
 		c.schema(err)
 	}
 	// The same mistake first wherever it is made: by place, misspelled members before those that are missing for it.
@@ -314,6 +353,26 @@ func checkValue(schema *openapi3.Schema, value any) []Violation {
 		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.Pointer, b.Pointer))
 	})
 	return slices.CompactFunc(c.found, func(a, b Violation) bool { return a.Class == b.Class && a.Pointer == b.Pointer })
+}
+
+// count is how many values a value is made of, counted up to a limit.
+func count(value any, limit int) int {
+	n := 1
+	switch value := value.(type) {
+	case map[string]any:
+		for _, member := range value {
+			if n += count(member, limit-n); n >= limit {
+				break
+			}
+		}
+	case []any:
+		for _, element := range value {
+			if n += count(element, limit-n); n >= limit {
+				break
+			}
+		}
+	}
+	return n
 }
 
 func rank(v Violation) int {
@@ -341,23 +400,24 @@ func (c *checker) members(pointer string, schema *openapi3.Schema, value any) {
 		if open := schema.AdditionalProperties; !schema.Type.Is("object") || open.Schema != nil || open.Has != nil && *open.Has {
 			return
 		}
-		for name, member := range value {
-			at := pointer + "/" + escape(name)
-			if property, ok := schema.Properties[name]; ok {
-				c.members(at, property.Value, member)
-				continue
+		for _, name := range slices.Sorted(maps.Keys(value)) {
+			at := below(pointer, name)
+			switch property, ok := schema.Properties[name]; {
+			case ok:
+				c.members(at, property.Value, value[name])
+			case len(c.found) < mostViolations:
+				c.unknown(pointer, at, name, schema, value)
 			}
-			c.unknown(pointer, at, name, schema, value)
 		}
 	case []any:
 		if schema.Items == nil {
 			return
 		}
 		for i, element := range value {
-			c.members(pointer+"/"+strconv.Itoa(i), schema.Items.Value, element)
+			c.members(below(pointer, strconv.Itoa(i)), schema.Items.Value, element)
 		}
 	case json.Number:
-		if !schema.Type.Is("integer") {
+		if !schema.Type.Is("integer") || len(c.found) >= mostViolations {
 			return
 		}
 		if strings.ContainsAny(value.String(), ".eE") {
@@ -406,7 +466,9 @@ func (c *checker) add(class Class, pointer, what string) {
 func (c *checker) schema(err error) {
 	if several := (openapi3.MultiError)(nil); errors.As(err, &several) {
 		for _, one := range several {
-			c.schema(one)
+			if len(c.found) < 2*mostViolations {
+				c.schema(one)
+			}
 		}
 		return
 	}
@@ -417,7 +479,7 @@ func (c *checker) schema(err error) {
 	}
 	pointer := ""
 	for _, token := range one.JSONPointer() {
-		pointer += "/" + escape(token)
+		pointer = below(pointer, token)
 	}
 	field := one.SchemaField
 	if field == "enum" {
@@ -497,7 +559,7 @@ func aType(schema *openapi3.Schema) string {
 // is taken out. It reports false when a required one is missing or unusable. Nulls are left, and mean absent.
 func mend(schema *openapi3.Schema, value any, violations []Violation) bool {
 	for _, v := range violations {
-		if v.Pointer == "" && v.Class != ContentType && v.Class != TrailingData {
+		if v.Pointer == "" && (v.Class == Type || v.Class == Null) {
 			return false
 		}
 		name, nested, _ := strings.Cut(strings.TrimPrefix(v.Pointer, "/"), "/")

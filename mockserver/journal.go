@@ -134,7 +134,7 @@ func (j *journal) add(e Entry) Entry {
 	j.entries = append(j.entries, e)
 	j.bytes += e.size()
 	drop := 0
-	for ; j.bytes > j.limit && drop < len(j.entries); drop++ {
+	for ; j.bytes > j.limit && drop < len(j.entries)-1; drop++ { // the latest stays, whatever its size
 		j.bytes -= j.entries[drop].size()
 		j.entries[drop] = Entry{}
 	}
