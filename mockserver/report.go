@@ -265,23 +265,23 @@ func (m *measure) add(e Entry) {
 		}
 		m.findings[key].Times++
 	}
-	covered := m.operations[canonical(e.Operation)]
-	if covered == nil {
-		return
-	}
-	covered.Calls++
 	outcome := e.Outcome()
-	covered.Outcomes[outcome]++
-	if body, ok := parseJSON(e.Request.Body); ok {
-		for i := range covered.Members {
-			covered.Members[i].count(body)
-		}
-	}
 	for _, choice := range choices() {
 		relied := outcome == OutcomeSuccess && slices.Contains(choice.Operations, canonical(e.Operation)) ||
 			slices.ContainsFunc(e.Violations, func(v Violation) bool { return slices.Contains(choice.Classes, v.Class) })
 		if relied {
 			m.rely(Reliance{Fact: choice.ID, Question: choice.Question})
+		}
+	}
+	covered := m.operations[canonical(e.Operation)]
+	if covered == nil {
+		return
+	}
+	covered.Calls++
+	covered.Outcomes[outcome]++
+	if body, ok := parseJSON(e.Request.Body); ok {
+		for i := range covered.Members {
+			covered.Members[i].count(body)
 		}
 	}
 	if outcome != OutcomeSuccess {
