@@ -229,6 +229,7 @@ type measure struct {
 	table      *contractTable
 	operations map[string]*OperationCoverage
 	findings   map[findingKey]*Finding
+	committed  []findingKey // those of findings, in the order in which they were first committed
 	states     []string
 	relied     map[string]*Reliance
 }
@@ -259,27 +260,28 @@ func (m *measure) add(e Entry) {
 	for _, v := range e.Violations {
 		key := findingKey{v.Class, e.Operation, v.Pointer, v.Text}
 		if m.findings[key] == nil {
+			m.committed = append(m.committed, key)
 			m.findings[key] = &Finding{Violation: v, Operation: e.Operation, First: e.Seq, Line: m.table.line(v, e.Operation)}
 		}
 		m.findings[key].Times++
+	}
+	outcome := e.Outcome()
+	for _, choice := range choices() {
+		relied := outcome == OutcomeSuccess && slices.Contains(choice.Operations, canonical(e.Operation)) ||
+			slices.ContainsFunc(e.Violations, func(v Violation) bool { return slices.Contains(choice.Classes, v.Class) })
+		if relied {
+			m.rely(Reliance{Fact: choice.ID, Question: choice.Question})
+		}
 	}
 	covered := m.operations[canonical(e.Operation)]
 	if covered == nil {
 		return
 	}
 	covered.Calls++
-	outcome := e.Outcome()
 	covered.Outcomes[outcome]++
 	if body, ok := parseJSON(e.Request.Body); ok {
 		for i := range covered.Members {
 			covered.Members[i].count(body)
-		}
-	}
-	for _, choice := range choices() {
-		relied := outcome == OutcomeSuccess && slices.Contains(choice.Operations, canonical(e.Operation)) ||
-			slices.ContainsFunc(e.Violations, func(v Violation) bool { return slices.Contains(choice.Classes, v.Class) })
-		if relied {
-			m.rely(Reliance{Fact: choice.ID, Question: choice.Question})
 		}
 	}
 	if outcome != OutcomeSuccess {
@@ -374,16 +376,15 @@ func lookUp(value any, path []string) []any {
 	return nil
 }
 
+// sortedFindings puts the worst first. Of those that one exchange committed, the first is the cause: the member that is
+// misspelled comes before the one that is missing for it.
 func (m *measure) sortedFindings() []Finding {
 	list := make([]Finding, 0, len(m.findings))
-	for _, f := range m.findings {
-		list = append(list, *f)
+	for _, key := range m.committed {
+		list = append(list, *m.findings[key])
 	}
-	slices.SortFunc(list, func(a, b Finding) int {
-		return cmp.Or(
-			cmp.Compare(weight(a.Severity), weight(b.Severity)),
-			-cmp.Compare(a.Times, b.Times), cmp.Compare(a.First, b.First), cmp.Compare(a.Operation, b.Operation),
-			cmp.Compare(a.Class, b.Class), cmp.Compare(a.Pointer, b.Pointer), cmp.Compare(a.Text, b.Text))
+	slices.SortStableFunc(list, func(a, b Finding) int {
+		return cmp.Or(cmp.Compare(weight(a.Severity), weight(b.Severity)), -cmp.Compare(a.Times, b.Times), cmp.Compare(a.First, b.First))
 	})
 	return list
 }

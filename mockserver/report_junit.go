@@ -47,6 +47,7 @@ type (
 // never called is skipped, one with a violation of severity error has failed; violations without an operation, and
 // coverage that is short, are cases of their own.
 func (r Report) WriteJUnit(out io.Writer) error {
+	r = r.visible()
 	suite := junitSuite{Name: r.Consumer, Time: "0"}
 	add := func(name string, skipped string, failures, notes []string, class Class) {
 		c := junitCase{Name: name, ClassName: r.Consumer, Time: "0", Output: strings.Join(notes, "\n")}
@@ -61,9 +62,18 @@ func (r Report) WriteJUnit(out io.Writer) error {
 		suite.Tests++
 		suite.Cases = append(suite.Cases, c)
 	}
+	// A journal may name operations that this contract does not have; what broke those goes with what has none.
+	known := map[string]bool{}
+	for _, o := range r.Coverage.ByOperation {
+		known[o.Operation] = true
+	}
 	findings := func(operation string) (failures, notes []string, class Class) {
 		for _, f := range r.Violations {
-			if canonical(f.Operation) != operation {
+			of := canonical(f.Operation)
+			if !known[of] {
+				of = ""
+			}
+			if of != operation {
 				continue
 			}
 			text := strings.TrimSpace(fmt.Sprintf("%s %s", f.Class, f.Pointer)) + ": " + capitalized(f.Text)

@@ -3,12 +3,14 @@ package mockserver
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
 // WriteMarkdown writes the report for a pull request or a build's summary.
 func (r Report) WriteMarkdown(out io.Writer) error {
 	var b strings.Builder
+	r = r.visible()
 	verdict := map[Verdict]string{
 		VerdictPassed: "kept the contract", VerdictBroken: "broke the contract",
 		VerdictShort: "covered less than asked", VerdictIdle: "sent no request at all",
@@ -17,11 +19,14 @@ func (r Report) WriteMarkdown(out io.Writer) error {
 	if len(r.Violations) > 0 {
 		b.WriteString("\n| severity | class | where | what to change | times | openapi.yaml |\n|---|---|---|---|---:|---:|\n")
 		for _, f := range r.Violations {
-			line := ""
+			line, class := "", "`"+string(f.Class)+"`"
+			if !slices.Contains(Classes, f.Class) {
+				class = markdown(string(f.Class)) // of a journal from elsewhere
+			}
 			if f.Line > 0 {
 				line = fmt.Sprint(f.Line)
 			}
-			fmt.Fprintf(&b, "| %s | `%s` | %s | %s | %d | %s |\n", f.Severity, f.Class,
+			fmt.Fprintf(&b, "| %s | %s | %s | %s | %d | %s |\n", markdown(string(f.Severity)), class,
 				markdown(strings.TrimSpace(f.Operation+" "+f.Pointer)), markdown(capitalized(f.Text)), f.Times, line)
 		}
 	}
@@ -67,6 +72,5 @@ func (r Report) WriteMarkdown(out io.Writer) error {
 
 // markdown keeps a text from being read as markup, and within its cell.
 func markdown(text string) string {
-	return strings.NewReplacer(`\`, `\\`, "|", `\|`, "<", "&lt;", "&", "&amp;", "*", `\*`, "_", `\_`, "`", "\\`", "[", `\[`, "]", `\]`,
-		"\n", " ", "\r", " ").Replace(text)
+	return strings.NewReplacer(`\`, `\\`, "|", `\|`, "<", "&lt;", "&", "&amp;", "*", `\*`, "_", `\_`, "`", "\\`", "[", `\[`, "]", `\]`).Replace(text)
 }

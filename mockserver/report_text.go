@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -23,6 +24,7 @@ const (
 // WriteText writes the report for a terminal: the verdict, what to change, worst first, and what was covered.
 func (r Report) WriteText(out io.Writer, color bool) error {
 	t := &text{color: color}
+	r = r.visible()
 	t.head(r)
 	t.findings(r.Violations)
 	for _, s := range r.Shortfalls {
@@ -78,7 +80,7 @@ func (t *text) findings(findings []Finding) {
 			where = "no operation"
 		}
 		if f.Pointer != "" {
-			where += " " + printable(f.Pointer)
+			where += " " + f.Pointer
 		}
 		t.line("\n%s  %s  %s", t.paint(color, label), t.paint(bold, string(f.Class)), where)
 		t.line("         %s", capitalized(f.Text))
@@ -93,16 +95,46 @@ func (t *text) findings(findings []Finding) {
 	}
 }
 
-// printable keeps what a consumer sent from steering the terminal.
-func printable(text string) string {
-	if quoted := strconv.Quote(text); quoted != `"`+text+`"` {
-		return quoted
+// visible is the report with everything that is not to be seen written as an escape, as Go writes it: what a consumer sent,
+// or a journal from elsewhere holds, must neither steer a terminal nor break a line or a table.
+func (r Report) visible() Report {
+	r.Consumer = visible(r.Consumer)
+	r.Violations = slices.Clone(r.Violations)
+	for i := range r.Violations {
+		f := &r.Violations[i]
+		f.Class, f.Severity = Class(visible(string(f.Class))), Severity(visible(string(f.Severity)))
+		f.Operation, f.Pointer, f.Text = visible(f.Operation), visible(f.Pointer), visible(f.Text)
 	}
-	return text
+	r.Shortfalls, r.Coverage.States = slices.Clone(r.Shortfalls), slices.Clone(r.Coverage.States)
+	for _, list := range [][]string{r.Shortfalls, r.Coverage.States} {
+		for i := range list {
+			list[i] = visible(list[i])
+		}
+	}
+	return r
+}
+
+func visible(text string) string {
+	if !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return text
+	}
+	var b strings.Builder
+	for _, r := range text {
+		if unicode.IsPrint(r) {
+			b.WriteRune(r)
+		} else {
+			quoted := strconv.QuoteRune(r)
+			b.WriteString(quoted[1 : len(quoted)-1])
+		}
+	}
+	return b.String()
 }
 
 // capitalized writes a text that goes on after a colon as a sentence of its own.
 func capitalized(text string) string {
+	if text == "" {
+		return ""
+	}
 	first, size := utf8.DecodeRuneInString(text)
 	return strings.ToUpper(string(first)) + text[size:]
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -121,35 +122,30 @@ func readInput(name string, stdin io.Reader) ([]byte, error) {
 func readJournal(data []byte) ([]mockserver.Entry, error) {
 	var entries []mockserver.Entry
 	decoder := json.NewDecoder(bytes.NewReader(data))
-	for decoder.More() {
+	for {
 		var raw json.RawMessage
-		if err := decoder.Decode(&raw); err != nil {
+		if err := decoder.Decode(&raw); errors.Is(err, io.EOF) {
+			return entries, nil
+		} else if err != nil {
 			return nil, fmt.Errorf("it is not JSON: %w", err)
 		}
 		var wrapped struct {
 			Entries *[]mockserver.Entry `json:"entries"`
-			Seq     int                 `json:"seq"`
 		}
-		switch err := json.Unmarshal(raw, &wrapped); {
-		case raw[0] == '[':
-			var some []mockserver.Entry
-			if err := json.Unmarshal(raw, &some); err != nil {
-				return nil, fmt.Errorf("it holds no journal entries: %w", err)
-			}
-			entries = append(entries, some...)
-		case err == nil && wrapped.Entries != nil:
-			entries = append(entries, *wrapped.Entries...)
-		case err == nil && wrapped.Seq > 0:
-			var e mockserver.Entry
-			if err := json.Unmarshal(raw, &e); err != nil {
-				return nil, fmt.Errorf("it holds no journal entries: %w", err)
-			}
-			entries = append(entries, e)
-		default:
-			return nil, errors.New("it holds no journal entries; give what --report or the mock's journal wrote")
+		some := make([]mockserver.Entry, 1)
+		var err error
+		if raw[0] == '[' {
+			err = json.Unmarshal(raw, &some)
+		} else if err = json.Unmarshal(raw, &wrapped); err == nil && wrapped.Entries != nil {
+			some = *wrapped.Entries
+		} else if err == nil {
+			err = json.Unmarshal(raw, &some[0])
 		}
+		if err != nil || slices.ContainsFunc(some, func(e mockserver.Entry) bool { return e.Seq < 1 || e.Request.Method == "" }) {
+			return nil, errors.Join(errors.New("it holds no journal entries; give what --report or the mock's journal wrote"), err)
+		}
+		entries = append(entries, some...)
 	}
-	return entries, nil
 }
 
 // colored reports whether to write colors: only to a terminal, and not when NO_COLOR is set.

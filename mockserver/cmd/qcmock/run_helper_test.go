@@ -70,6 +70,8 @@ var commands = map[string]func(args []string) int{
 		fmt.Printf("%s\n%s%s\n", info.Mode(), text, os.Getenv(homeVariable()))
 		return 0
 	},
+	"commit": commit,
+	"keep":   keep,
 	// call sends a signed request for each pair of path and body, and fails when one is not answered.
 	"call": func(args []string) int {
 		for pair := range slices.Chunk(args, 2) {
