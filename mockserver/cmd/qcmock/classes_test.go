@@ -137,7 +137,7 @@ var breaches = []breach{
 		mockserver.Bound, "createTask", observedArgument, `Member "prompt" is too short; send a text that is not empty.`,
 		sends("/agents/tasks/create", strings.ReplaceAll(task, `"prompt":"b"`, `"prompt":""`)),
 	},
-	{mockserver.Null, "readAgent", observedArgument, `Member "agentId" is null; send a whole number, or leave it out if it is optional.`, sends("/agents/read", `{"agentId":null}`)},
+	{mockserver.Null, "readAgent", observedArgument, `Member "agentId" is null; send a whole number.`, sends("/agents/read", `{"agentId":null}`)},
 	{
 		mockserver.AuthMissing, "listAgents", observedUser, "UserID not valid (None): the header Authorization is missing; send Basic",
 		sends(listAgents, organized, sets("Authorization", "")),
