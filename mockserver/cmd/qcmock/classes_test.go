@@ -30,7 +30,7 @@ func newConsumer() consumer {
 	return consumer{
 		base: os.Getenv("QUANTCONNECT_API_BASE_URL"), user: os.Getenv("QUANTCONNECT_USER_ID"), token: os.Getenv("QUANTCONNECT_API_TOKEN"),
 		organization: os.Getenv("QUANTCONNECT_ORGANIZATION_ID"),
-		now:          time.Now(), //nolint:forbidigo // the consumer is a program of its own, and signs by the machine's clock
+		now:          time.Now(),
 	}
 }
 
