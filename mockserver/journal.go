@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 )
 
 // Entry is one exchange as the journal keeps it. Secrets were removed as it was captured.
@@ -108,7 +109,7 @@ func (e *Entry) size() int {
 		n += len(name) + len(value) + 32
 	}
 	for _, v := range e.Violations {
-		n += len(v.Text) + len(v.Pointer) + 64
+		n += len(v.Text) + len(v.Pointer) + len(v.Meant) + 80
 	}
 	return n
 }
@@ -121,6 +122,8 @@ type journal struct {
 	entries []Entry // oldest first
 	bytes   int
 	last    int
+	// cleared counts how often the journal was emptied, after which entries are numbered anew.
+	cleared int
 	// news is closed, and replaced, when an entry is added; nil while nobody waits for it.
 	news chan struct{}
 }
@@ -147,15 +150,25 @@ func (j *journal) add(e Entry) Entry {
 	return e
 }
 
-// after gives the entries that follow seq, and a channel that is closed when there are more.
-func (j *journal) after(seq int) ([]Entry, <-chan struct{}) {
+// after gives the entries that follow seq, and a channel that is closed when there are more. The mark is the one that came
+// with the entry of seq; if the journal has been emptied since, all its entries follow.
+func (j *journal) after(seq, mark int) ([]Entry, int, <-chan struct{}) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if mark != j.cleared {
+		seq = 0
+	}
 	i, _ := slices.BinarySearchFunc(j.entries, seq+1, func(e Entry, seq int) int { return cmp.Compare(e.Seq, seq) })
 	if j.news == nil {
 		j.news = make(chan struct{})
 	}
-	return slices.Clone(j.entries[i:]), j.news
+	return slices.Clone(j.entries[i:]), j.cleared, j.news
+}
+
+func (j *journal) mark() int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.cleared
 }
 
 func (j *journal) all() []Entry {
@@ -174,6 +187,7 @@ func (j *journal) clear() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.entries, j.bytes, j.last = nil, 0, 0
+	j.cleared++
 }
 
 // record writes the exchange into the journal of its world, however it ends.
@@ -245,13 +259,15 @@ func redactedBody(body []byte) string {
 	if !mayHoldSecret(body) {
 		return string(body)
 	}
-	decoder := json.NewDecoder(bytes.NewReader(body))
-	decoder.UseNumber()
-	var value any
-	if decoder.Decode(&value) != nil || decoder.More() {
-		return redacted + " (not JSON, and may hold a key)"
+	// Of a member that is there twice only the last is decoded, and the key may be in the other: then what was decoded is
+	// kept, not what was sent.
+	value, violations := readBody(body)
+	for _, v := range violations {
+		if v.Class == BodyNotJSON || v.Class == TrailingData {
+			return redacted + " (not JSON, and may hold a key)"
+		}
 	}
-	if !redactValue(value, false) {
+	if !redactValue(value, false) && len(violations) == 0 {
 		return string(body)
 	}
 	clean, err := json.Marshal(value)
@@ -263,7 +279,8 @@ func redactedBody(body []byte) string {
 
 // mayHoldSecret is quick and errs on the safe side: a member's name can also be written with escapes.
 func mayHoldSecret(body []byte) bool {
-	return bytes.Contains(body, []byte(`\u`)) || bytes.Contains(bytes.ToLower(body), []byte("token"))
+	return bytes.Contains(body, []byte(`\u`)) || bytes.Contains(bytes.ToLower(body), []byte("token")) ||
+		bytes.IndexByte(body, 0) >= 0 || !utf8.Valid(body) // another encoding, in which a name cannot be looked for
 }
 
 // redactValue takes out, in place, all texts inside an agent's token but the provider's name, and every member whose name

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/url"
 	"reflect"
@@ -106,8 +107,12 @@ func (w *World) Follow(ctx context.Context, q Query, yield func(Entry) bool) err
 		return err
 	}
 	seq := q.After
+	mark := w.journal.mark()
 	for {
-		entries, news := w.journal.after(seq)
+		entries, now, news := w.journal.after(seq, mark)
+		if now != mark {
+			mark, q.After = now, 0 // the number was one of before
+		}
 		for _, e := range entries {
 			seq = e.Seq
 			if q.matches(e) && !yield(e) {
@@ -188,8 +193,10 @@ func parseJSON(text string) (any, bool) {
 	decoder := json.NewDecoder(bytes.NewReader([]byte(text)))
 	decoder.UseNumber()
 	var value any
-	if decoder.Decode(&value) != nil || decoder.More() {
+	if decoder.Decode(&value) != nil {
 		return nil, false
 	}
-	return value, true
+	// More would take a bracket that closes nothing for the end.
+	_, err := decoder.Token()
+	return value, errors.Is(err, io.EOF)
 }
