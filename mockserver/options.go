@@ -234,7 +234,7 @@ func WithCapacity(n int) Option {
 }
 
 // WithJournalBytes sets about how much memory each world's journal takes before it forgets its oldest entries.
-// Default: 16 MiB.
+// The latest entry stays, whatever its size. Default: 16 MiB.
 func WithJournalBytes(n int) Option {
 	return func(c *config) error {
 		if n < 1 {
